@@ -1,0 +1,3 @@
+"""affectline: from a video to a timeline of affect."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Model files and clips: what exists (registry) and how it gets here (store)."""

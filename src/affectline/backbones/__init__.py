@@ -1,0 +1,1 @@
+"""Networks from crop to embedding, logits and, where they have them, valence and arousal."""

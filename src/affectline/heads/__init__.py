@@ -1,0 +1,1 @@
+"""From a backbone's outputs or landmarks to scores of one task."""

@@ -1,0 +1,23 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def task_file() -> Path:
+    """MediaPipe's face_landmarker.task, fetched like a user's."""
+    from affectline.assets import fetch
+
+    return fetch("face_landmarker")
+
+
+@pytest.fixture(scope="session")
+def demo_clip() -> Path:
+    """The demo clip, fetched like a user's: 472 frames, 640x360, one person going from sad to happy."""
+    from affectline.assets import fetch
+
+    return fetch("demo_clip")
