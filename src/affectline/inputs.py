@@ -1,0 +1,136 @@
+"""From what a user typed to a list of inputs: videos, images, folders, patterns."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from affectline.errors import InputError, InputFileError
+from affectline.images import IMAGE_SUFFIXES, natural_order, open_images
+from affectline.video import FrameSource, open_video
+
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".wmv", ".asf"}
+    | {".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".mxf", ".mjpeg", ".mjpg", ".h264", ".hevc", ".ivf", ".y4m", ".nut"}
+)
+
+IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+STEM_DIGEST_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Input:
+    """One thing to analyse.
+
+    Attributes:
+        path: a video, an image, or a folder of images.
+        kind: `video`, `image`, `images` or `sequence`.
+        stem: the name of its result folder, unique among the inputs.
+    """
+
+    path: Path
+    kind: str
+    stem: str
+
+
+def expand_inputs(paths: Sequence[Path | str], sequence_fps: float | None) -> list[Input]:
+    """Return the inputs that paths stand for, each file once, in the order given.
+
+    A folder stands for each video in it, or for its images together; folders in it are not searched. A pattern such
+    as `*.mp4` is expanded where the shell did not. A path that leads nowhere is an input too: opening it raises, and
+    the others are not lost.
+
+    Args:
+        paths: files, folders and patterns.
+        sequence_fps: a folder of images is one video with so many frames per second.
+
+    Raises:
+        InputError: no path given.
+        InputFileError: a folder that holds nothing to analyse, or both videos and images.
+    """
+    if not paths:
+        raise InputError("no input given; name a video, an image or a folder")
+    found: dict[Path, str] = {}
+    for typed in paths:
+        for path in _matches(typed):
+            for file, kind in _expand(path, "images" if sequence_fps is None else "sequence"):
+                found.setdefault(file.absolute(), kind)
+    return _with_stems(found)
+
+
+def open_input(item: Input, sequence_fps: float | None) -> FrameSource:
+    """Open an input.
+
+    Raises:
+        InputFileError: it cannot be read (a `VideoError` where it is a video).
+    """
+    if item.kind == "video":
+        return open_video(item.path)
+    return open_images(item.path, sequence_fps if item.kind == "sequence" else None)
+
+
+def _matches(typed: Path | str) -> list[Path]:
+    path = Path(typed)
+    if path.exists() or not glob.has_magic(str(typed)):
+        return [path]
+    found = glob.glob(str(typed))  # noqa: PTH207 - Path.glob takes no absolute pattern
+    return sorted(map(Path, found), key=natural_order) or [path]
+
+
+def _expand(path: Path, kind_of_folder: str) -> Iterator[tuple[Path, str]]:
+    if not path.is_dir():
+        yield path, "image" if _is_image(path) else "video"
+        return
+    try:
+        files = sorted((f for f in path.iterdir() if not f.name.startswith(".") and f.is_file()), key=natural_order)
+    except OSError as error:
+        raise InputFileError(f"{path}: the folder cannot be read ({error.strerror}); check its permissions") from error
+    videos = [file for file in files if file.suffix.lower() in VIDEO_SUFFIXES]
+    images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+    if videos and images:
+        raise InputFileError(
+            f"{path}: this folder mixes videos ({videos[0].name}, ...) and images ({images[0].name}, ...); "
+            "move one kind elsewhere or name the files one by one"
+        )
+    if not videos and not images:
+        raise InputFileError(f"{path}: no video or image in this folder (folders in it are not searched)")
+    if images:
+        yield path, kind_of_folder
+    yield from ((video, "video") for video in videos)
+
+
+def _is_image(path: Path) -> bool:
+    """Return whether a file is an image, by its suffix; by its first bytes where that is unknown."""
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES or suffix in VIDEO_SUFFIXES:
+        return suffix in IMAGE_SUFFIXES
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError:
+        return False
+    return head.startswith(IMAGE_STARTS) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
+
+
+def _with_stems(found: dict[Path, str]) -> list[Input]:
+    """Name the inputs after their files; where names collide, add a digest of the path to each."""
+    stems = {path: _stem(path, kind) for path, kind in found.items()}
+    # Some file systems do not tell Clip from clip.
+    counts = Counter(stem.casefold() for stem in stems.values())
+    return [
+        Input(path, kind, stems[path] if counts[stems[path].casefold()] == 1 else f"{stems[path]}-{_digest(path)}")
+        for path, kind in found.items()
+    ]
+
+
+def _stem(path: Path, kind: str) -> str:
+    name = path.resolve().name if kind in ("images", "sequence") else path.stem
+    return name or "root"
+
+
+def _digest(path: Path) -> str:
+    return hashlib.blake2b(str(path).encode("utf-8", "surrogateescape"), digest_size=STEM_DIGEST_BYTES).hexdigest()

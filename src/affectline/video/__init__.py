@@ -1,0 +1,15 @@
+"""Video reading: frames with their true number and time, whatever the container."""
+
+from affectline.video.reader import VideoFile, open_video, probe, read_frames
+from affectline.video.source import FrameSource, ReadReport, Sampling, SourceInfo
+
+__all__ = [
+    "FrameSource",
+    "ReadReport",
+    "Sampling",
+    "SourceInfo",
+    "VideoFile",
+    "open_video",
+    "probe",
+    "read_frames",
+]

@@ -1,0 +1,160 @@
+"""Decoding one stream: every picture that can be had, damage counted, times made whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+from av import Packet, VideoFrame
+from av.container import InputContainer
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+MICROSECOND_DIGITS = 6
+
+READ_FAILURES_IN_A_ROW = 50
+"""After so many the rest of a damaged file is given up."""
+
+LARGEST_SINGLE_THREADED = 1920 * 1088
+"""With frame threads FFmpeg's H.264 decoder marks only some of the damaged pictures, since it hands them out before
+another thread has finished them; without, all. Up to this size one thread keeps up with the networks anyway."""
+
+SELF_DELIMITING = ("mpegts", "mpeg", "h264", "hevc")
+"""Formats that do not say where a picture ends: only the decoder sees that the last one was cut."""
+
+
+class Pictures:
+    """The decoded pictures of a stream in order of presentation. Iterate once.
+
+    Attributes:
+        concealed: pictures that came out damaged.
+        lost: packets that gave no picture because they are damaged.
+        discarded: packets that an edit list cuts away.
+        has_read_error: reading failed before the end of the file.
+    """
+
+    def __init__(
+        self, container: InputContainer, stream: VideoStream, skipped_packets: int = 0, *, is_last_cut: bool = False
+    ) -> None:
+        self.concealed = 0
+        self.lost = 0
+        self.discarded = 0
+        self.has_read_error = False
+        self._container = container
+        self._stream = stream
+        self._skipped_packets = skipped_packets
+        self._is_last_cut = is_last_cut
+        self._is_cut_into_packets = container.format.name not in SELF_DELIMITING
+        self._suspect_pts: set[int | None] = set()
+        self._has_picture = False
+        context = stream.codec_context
+        is_large = context.width * context.height > LARGEST_SINGLE_THREADED
+        stream.thread_type = "AUTO" if is_large and self._is_cut_into_packets else "SLICE"
+
+    def __iter__(self) -> Iterator[tuple[VideoFrame, bool]]:
+        """Return each picture with whether it is damaged."""
+        for packet in self._packets():
+            yield from self._marked(self._decode(packet))
+        yield from self._flushed()
+
+    def _packets(self) -> Iterator[Packet[Stream]]:
+        """Return the packets of the stream that can be decoded, all streams being read: a cut shows in any of them."""
+        number = 0
+        held: Packet[Stream] | None = None  # so that the last one is known as such
+        for packet in self._readable_packets():
+            # Empty packets are PyAV's sign to flush a decoder, or a recorder's for a frame that it dropped.
+            if packet.stream_index != self._stream.index or packet.size == 0:
+                continue
+            number += 1
+            self.discarded += packet.is_discard
+            if number <= self._skipped_packets:
+                continue
+            if packet.is_corrupt and self._is_cut_into_packets:
+                self.lost += 1  # the file ends inside it
+                continue
+            if packet.is_corrupt:
+                self._suspect_pts.add(packet.pts)
+            if held is not None:
+                yield held
+            held = packet
+        if held is not None:
+            if self._is_last_cut:
+                self._suspect_pts.add(held.pts)
+            yield held
+
+    def _readable_packets(self) -> Iterator[Packet[Stream]]:
+        failures = 0
+        packets = self._container.demux()
+        while failures < READ_FAILURES_IN_A_ROW:
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError:
+                self.has_read_error = True
+                failures += 1
+                packets = self._container.demux()  # goes on where the other stopped
+                continue
+            if packet is None:
+                return
+            failures = 0
+            yield packet
+
+    def _flushed(self) -> Iterator[tuple[VideoFrame, bool]]:
+        """Return the pictures that the decoder still holds; each failure costs one of them, not the rest."""
+        for _ in range(READ_FAILURES_IN_A_ROW):
+            lost = self.lost
+            yield from self._marked(self._decode(None))
+            if self.lost == lost:
+                return
+
+    def _decode(self, packet: Packet[Stream] | None) -> list[VideoFrame]:
+        """Return the pictures that a packet completes; None flushes the decoder."""
+        try:
+            return self._stream.decode(packet)
+        except EOFError:
+            return []
+        except av.error.FFmpegError:
+            # A recording may start between two key frames: what comes before the first picture is no damage.
+            self.lost += self._has_picture
+            return []
+
+    def _marked(self, pictures: list[VideoFrame]) -> Iterator[tuple[VideoFrame, bool]]:
+        for picture in pictures:
+            self._has_picture = True
+            is_damaged = picture.is_corrupt or (picture.pts is not None and picture.pts in self._suspect_pts)
+            self.concealed += is_damaged
+            yield picture, is_damaged
+
+
+class Clock:
+    """Seconds from the start that a player counts from, strictly growing.
+
+    A picture without a time stamp, or with one that does not lie after the last, gets a time after the last one.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._tick_s = stream.time_base or Fraction(1, av.time_base)
+        self._start_s = Fraction(container.start_time or 0, av.time_base)
+        if stream.start_time is not None:
+            own_start_s = stream.start_time * self._tick_s
+            # The container's start is rounded to a microsecond.
+            if abs(own_start_s - self._start_s) <= Fraction(1, av.time_base):
+                self._start_s = own_start_s
+        rate = stream.guessed_rate or stream.average_rate
+        self._interval_s = 1 / Fraction(rate) if rate else Fraction(1, 25)
+        self._last_s: Fraction | None = None
+
+    def ticks(self, time_s: float) -> int:
+        """Return the last time stamp of the stream that lies before a time in seconds."""
+        return int((Fraction(time_s) + self._start_s) // self._tick_s) - 1
+
+    def time_s(self, picture: VideoFrame) -> float:
+        """Return the time of the next picture, in seconds, rounded to a microsecond."""
+        if picture.pts is not None:
+            time_s = picture.pts * self._tick_s - self._start_s
+        else:
+            time_s = Fraction(0) if self._last_s is None else self._last_s + self._interval_s
+        if self._last_s is not None:
+            time_s = max(time_s, self._last_s + Fraction(1, av.time_base))
+        self._last_s = time_s
+        return round(float(time_s), MICROSECOND_DIGITS)
