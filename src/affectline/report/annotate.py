@@ -1,0 +1,115 @@
+"""The source video with what was found drawn onto it: same length, frame times and sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from affectline.records import UInt8Array
+from affectline.report.marks import Mark, MarkTable
+from affectline.report.mp4 import USUAL_TICK, Mp4Writer
+from affectline.report.output import complete_path
+from affectline.report.painter import Painter
+from affectline.report.sound import Sound
+from affectline.video import VideoFile, open_video
+from affectline.video.opening import opened
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ProgressHook = Callable[[int, "int | None"], None]
+
+LONGEST_SIDE = 1920
+SHORTEST_SIDE = 64
+USUAL_RATE = Fraction(25)
+
+
+def annotate_video(video: Path, table: pa.Table, out: Path, on_progress: ProgressHook | None = None) -> None:
+    """Write the annotated copy of a video: H.264 in MP4, as long as the source, with its sound.
+
+    Frames keep their times, rotation and pixel aspect are applied, pictures over 1920 pixels are reduced. Of a
+    damaged video all frames are written that can be decoded. Memory does not grow with the length.
+
+    Args:
+        video: the source.
+        table: the columns of the result table; boxes in pixels of the upright frame. If only some frames were
+            sampled, their marks stay for up to one sampling interval.
+        out: the MP4 to write or replace.
+        on_progress: called after each frame with how many are done and the container's number of frames, or None.
+
+    Raises:
+        VideoError: the source cannot be read.
+        OutputError: the result cannot be written.
+    """
+    source = open_video(Path(video))
+    rate = source.info.frame_rate or USUAL_RATE
+    size_wh = output_size(source.info.width, source.info.height)
+    with complete_path(Path(out)) as unfinished, opened(source.info.path) as (container, stream):
+        sound = Sound(container, stream)
+        with Mp4Writer(unfinished, size_wh, stream.time_base or USUAL_TICK, rate, sound.stream) as writer:
+            _copy(source, _Annotator(table, size_wh), sound, writer, on_progress)
+
+
+def output_size(width: int, height: int) -> tuple[int, int]:
+    """Return the size of the annotated video for frames of a size: even, no side over 1920 or under 64 pixels."""
+    scale = min(max(1.0, SHORTEST_SIDE / min(width, height)), LONGEST_SIDE / max(width, height))
+    return _even(width * scale), _even(height * scale)
+
+
+def _even(side: float) -> int:
+    return max(SHORTEST_SIDE, 2 * round(side / 2))
+
+
+def _copy(
+    source: VideoFile, annotator: _Annotator, sound: Sound, writer: Mp4Writer, on_progress: ProgressHook | None
+) -> None:
+    last_s = 0.0
+    interval_s = float(1 / (source.info.frame_rate or USUAL_RATE))
+    for done, frame in enumerate(source.frames(), 1):
+        time_s = frame.time_s or 0.0
+        writer.write_frame(annotator.draw(frame.rgb, frame.index), time_s)
+        for packet in sound.until(time_s):
+            writer.write_audio(packet, sound.start_s)
+        if done > 1:
+            interval_s = time_s - last_s
+        last_s = time_s
+        if on_progress is not None:
+            on_progress(done, source.info.frame_count)
+    for packet in sound.until(None):
+        writer.write_audio(packet, sound.start_s)
+    writer.finish(sound.video_end_s(last_s, interval_s))
+
+
+class _Annotator:
+    """Brings frames to the output's size and draws onto them."""
+
+    def __init__(self, table: pa.Table, size_wh: tuple[int, int]) -> None:
+        self._marks = MarkTable(table)
+        self._painter = Painter(size_wh)
+        self._size_wh = size_wh
+
+    def draw(self, rgb: UInt8Array, index: int) -> UInt8Array:
+        """Return the annotated picture of the frame with this index, the frame itself untouched."""
+        height, width = rgb.shape[:2]
+        if (width, height) == self._size_wh:
+            picture = rgb.copy()
+        else:
+            is_reduced = width > self._size_wh[0]
+            interpolation = cv2.INTER_AREA if is_reduced else cv2.INTER_LINEAR
+            picture = np.asarray(cv2.resize(rgb, self._size_wh, interpolation=interpolation), dtype=np.uint8)
+        scale_xy = self._size_wh[0] / width, self._size_wh[1] / height
+        self._painter.draw(picture, [_scaled(mark, *scale_xy) for mark in self._marks.at(index)])
+        return picture
+
+
+def _scaled(mark: Mark, x_scale: float, y_scale: float) -> Mark:
+    if x_scale == y_scale == 1:
+        return mark
+    x1, y1, x2, y2 = mark.box_xyxy
+    return replace(mark, box_xyxy=(x1 * x_scale, y1 * y_scale, x2 * x_scale, y2 * y_scale))
