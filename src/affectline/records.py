@@ -12,6 +12,9 @@ from affectline.errors import ShapeError
 UInt8Array = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
 
+MAX_GAP_S = 1.0
+"""A face that comes back within this time, in seconds, is still the same track, and the frames between are filled."""
+
 KEYPOINTS = ("right eye", "left eye", "nose tip", "mouth centre")
 """The points that every detector reports. Right and left are the subject's: the right eye lies left in the picture."""
 

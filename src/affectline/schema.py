@@ -15,7 +15,7 @@ from affectline.faces.quality import QUALITY_MEANING
 from affectline.heads.action_units import AU_THRESHOLDS
 from affectline.labels import ABAW_ACTION_UNITS, FERPLUS_8, UNCERTAIN, Expression, Status
 from affectline.postprocess.decide import UNCERTAIN_MARGIN
-from affectline.postprocess.gaps import MAX_GAP_S
+from affectline.records import MAX_GAP_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affectline.postprocess.gaps import MAX_GAP_S, gap_rows, stretch_numbers
+from affectline.postprocess.gaps import gap_rows, stretch_numbers
+from affectline.records import MAX_GAP_S
 
 
 def fill(times_s, frame_numbers, values):

@@ -1,1 +1,7 @@
-"""Networks from crop to embedding, logits and, where they have them, valence and arousal."""
+"""Networks that say of a face's crop what it shows: registry, preprocessing and ONNX Runtime sessions."""
+
+from affectline.backbones.registry import BACKBONES, DEFAULT_BACKBONE
+from affectline.backbones.session import Backbone, load_backbone
+from affectline.backbones.spec import BackboneSpec
+
+__all__ = ["BACKBONES", "DEFAULT_BACKBONE", "Backbone", "BackboneSpec", "load_backbone"]

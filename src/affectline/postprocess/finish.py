@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from affectline.labels import Status
 from affectline.postprocess.decide import Thresholds
-from affectline.postprocess.gaps import MAX_GAP_S, gap_rows, stretch_numbers
+from affectline.postprocess.gaps import gap_rows, stretch_numbers
 from affectline.postprocess.rows import (
     FaceRows,
     Frames,
@@ -22,6 +22,7 @@ from affectline.postprocess.rows import (
     values_of,
 )
 from affectline.postprocess.smoothing import Smoothing, box_filter, causal_filter, lay_apart, reach_s
+from affectline.records import MAX_GAP_S
 from affectline.schema import expressions_in, timeline_schema
 
 FEWEST_OBSERVATIONS = ((0.1, 3), (0.5, 2))

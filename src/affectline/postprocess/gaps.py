@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_GAP_S = 1.0
-"""The longest time between two observations of a track that is filled."""
+from affectline.records import MAX_GAP_S
 
 TIME_TOLERANCE_S = 1e-5
 """Times this close count as equal.

@@ -20,7 +20,7 @@ _SHOWN_FRAMES = 5
 def merge_tracks(table: pa.Table, keep: int, other: int, thresholds: Thresholds) -> pa.Table:
     """Return a video's result table in which one track has become part of another.
 
-    Where both have a row in a frame, the observed one stands. A gap of up to `gaps.MAX_GAP_S` between the two is
+    Where both have a row in a frame, the observed one stands. A gap of up to `records.MAX_GAP_S` between the two is
     filled, and what the filled rows say is decided. Scores are not smoothed again over the seam.
 
     Args:
