@@ -1,0 +1,217 @@
+"""Running a backbone: faces in, embedding, expression logits, valence and arousal out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from affectline.assets import fetch
+from affectline.backbones.network import Network, expose_embedding
+from affectline.backbones.preprocess import Preprocessor
+from affectline.backbones.registry import BACKBONES
+from affectline.backbones.spec import EXAMPLE_DESCRIPTION, BackboneSpec, Form, parse_description
+from affectline.errors import InputFileError, ModelFileError, ShapeError, UnknownNameError
+from affectline.records import FaceFeatures, FloatArray, UInt8Array
+
+METADATA_KEY: Final = "affectline"
+"""Under which a file in the affectline form keeps its description."""
+
+MAX_BATCH_PIXELS: Final = 4 * 224 * 224
+"""Pixels that a network gets at once on a CPU, 4 crops of 224 px or 21 of 96 px: more are no faster, and an
+EfficientNet-B0 holds on to 25 MB for each crop."""
+
+MAX_BATCH: Final = 64
+"""Crops that are prepared at once, and that a network gets at once on a GPU."""
+
+
+def load_backbone(
+    name_or_path: str | Path, *, device: str = "cpu", offline: bool = False, threads: int | None = None
+) -> Backbone:
+    """Return a backbone that is ready to run.
+
+    Args:
+        name_or_path: a name in `BACKBONES` or an ONNX file in one of the two forms of docs/backbones.md.
+        device: `cpu` or `cuda`.
+        offline: fetch nothing.
+        threads: how many the network may use; all cores if None.
+
+    Raises:
+        UnknownNameError: it is neither a known name nor a file.
+        AssetError: a known backbone's file is not here and cannot be fetched, or is damaged.
+        ModelFileError: the file is damaged, has the wrong shape or lacks its description.
+        MissingExtraError: the device needs another installation.
+        InputError: no such device.
+    """
+    known = BACKBONES.get(str(name_or_path))
+    path = Path(name_or_path) if known is None else fetch(known.name, offline=offline)
+    if not path.is_file():
+        raise UnknownNameError(f"{name_or_path} is neither a file nor one of the backbones {', '.join(BACKBONES)}")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputFileError(f"cannot read {path}: {error.strerror}") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if known is None or known.form is Form.AFFECTLINE:
+        network = Network(content, path.name, device, threads)
+        text = network.metadata.get(METADATA_KEY)
+        if text is not None:
+            place = f'metadata_props["{METADATA_KEY}"] of {path.name}'
+            return Backbone(network, parse_description(text, Form.AFFECTLINE, place), digest)
+    spec = known or _read_sidecar(path)
+    return Backbone(Network(expose_embedding(content, path.name), path.name, device, threads), spec, digest)
+
+
+def _read_sidecar(path: Path) -> BackboneSpec:
+    sidecar = path.with_suffix(".json")
+    try:
+        text = sidecar.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ModelFileError(
+            f'{path} says nothing of itself: it has no metadata_props["{METADATA_KEY}"] and no {sidecar.name} beside '
+            f"it; write that file, for example {EXAMPLE_DESCRIPTION}"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelFileError(f"cannot read {sidecar}: {error}") from error
+    return parse_description(text, Form.EMOTIEFFLIB, sidecar.name)
+
+
+class Backbone:
+    """A network that says of a face's crop what it shows. Calls from several threads are safe.
+
+    Attributes:
+        spec: how crops are made and outputs are read.
+        digest: sha256 of the file, hexadecimal.
+
+    Raises:
+        ModelFileError: inputs or outputs of the network do not fit the spec.
+    """
+
+    def __init__(self, network: Network, spec: BackboneSpec, digest: str) -> None:
+        self.spec = spec
+        self.digest = digest
+        self._network = network
+        self._preprocess = Preprocessor(spec)
+        self._output_names = _output_names(network, spec)
+        self._batch_size = _batch_size(network, spec)
+        probe = self.run(np.zeros((min(self._batch_size, 2), 3, spec.size, spec.size), np.float32))
+        self._none = FaceFeatures(
+            probe.embedding[:0], probe.logits[:0], _none_of(probe.valence), _none_of(probe.arousal)
+        )
+
+    def prepare(self, crop_rgb: UInt8Array) -> FloatArray:
+        """Return the network's input for one crop: shape (3, S, S), float32.
+
+        Args:
+            crop_rgb: shape (height, width, 3), uint8, RGB, of any size; cut out as `spec.crop` says.
+
+        Raises:
+            ShapeError: the crop is no such array.
+        """
+        return self._preprocess(crop_rgb)
+
+    def features(self, crops_rgb: Sequence[UInt8Array]) -> FaceFeatures:
+        """Return what the network says of each crop; see `prepare` and `run`."""
+        batches = (crops_rgb[start : start + MAX_BATCH] for start in range(0, len(crops_rgb), MAX_BATCH))
+        return self._join([self.run(np.stack([self.prepare(crop) for crop in batch])) for batch in batches])
+
+    def run(self, batch: FloatArray) -> FaceFeatures:
+        """Return what the network says of n prepared crops.
+
+        Args:
+            batch: shape (n, 3, S, S), float32, n >= 0.
+
+        Raises:
+            ShapeError: the batch is no such array.
+        """
+        size = self.spec.size
+        if batch.shape[1:] != (3, size, size) or batch.dtype != np.float32:
+            raise ShapeError(
+                f"a batch must be float32 of shape (n, 3, {size}, {size}), got {batch.dtype} of {batch.shape}"
+            )
+        step = self._batch_size
+        parts = (batch[start : start + step] for start in range(0, len(batch), step))
+        return self._join([self._run_part(part) for part in parts])
+
+    def _run_part(self, part: FloatArray) -> FaceFeatures:
+        outputs = self._network.run(part, self._output_names)
+        if self.spec.form is Form.EMOTIEFFLIB:
+            scores, embedding = outputs
+            outputs = [embedding, *_split_scores(scores, self.spec, self._network.place)]
+        embedding, logits, *others = outputs
+        wrong = [array.shape for array in others if array.size != len(part)]
+        if embedding.ndim != 2 or logits.shape != (len(part), len(self.spec.labels)) or wrong:  # noqa: PLR2004 - face, D
+            raise ModelFileError(
+                f"{self._network.place}: for {len(part)} faces and {len(self.spec.labels)} labels its outputs have "
+                f"the shapes {', '.join(str(array.shape) for array in outputs)}; expected embedding (n, D), "
+                f"expression_logits (n, {len(self.spec.labels)}), and valence and arousal (n,) if there are any"
+            )
+        valence, arousal = (array.reshape(len(part)) for array in others) if others else (None, None)
+        return FaceFeatures(embedding, logits, valence, arousal)
+
+    def _join(self, parts: list[FaceFeatures]) -> FaceFeatures:
+        if len(parts) == 1:
+            return parts[0]
+        parts = parts or [self._none]
+        return FaceFeatures(
+            np.concatenate([part.embedding for part in parts]),
+            np.concatenate([part.logits for part in parts]),
+            _concatenate([part.valence for part in parts]),
+            _concatenate([part.arousal for part in parts]),
+        )
+
+
+def _none_of(column: FloatArray | None) -> FloatArray | None:
+    return None if column is None else column[:0]
+
+
+def _concatenate(columns: list[FloatArray | None]) -> FloatArray | None:
+    present = [column for column in columns if column is not None]
+    return np.concatenate(present) if present else None
+
+
+def _split_scores(scores: FloatArray, spec: BackboneSpec, place: str) -> list[FloatArray]:
+    """Return logits and, where there are any, valence and arousal from the one output of the EmotiEffLib form."""
+    labels = len(spec.labels)
+    width = labels + 2 * spec.has_valence_arousal
+    if scores.shape[1:] != (width,):
+        also = " and valence_arousal" if spec.has_valence_arousal else " without valence_arousal"
+        raise ModelFileError(
+            f"{place} gives {scores.shape[1:]} values for each face, but its description of {labels} labels{also} "
+            f"asks for ({width},)"
+        )
+    return [scores[:, :labels], *(scores[:, column] for column in range(labels, width))]
+
+
+def _output_names(network: Network, spec: BackboneSpec) -> tuple[str, ...]:
+    if spec.form is Form.EMOTIEFFLIB:
+        return network.output_names
+    names = ("embedding", "expression_logits", *(("valence", "arousal") if spec.has_valence_arousal else ()))
+    missing = [name for name in names if name not in network.output_names]
+    if missing:
+        raise ModelFileError(
+            f"{network.place} lacks the outputs {', '.join(missing)} that its description asks for; it has "
+            f"{', '.join(network.output_names)}"
+        )
+    return names
+
+
+def _batch_size(network: Network, spec: BackboneSpec) -> int:
+    """Return how many faces the network should get at once."""
+    expected = (3, spec.size, spec.size)
+    batch, *rest = network.input_shape or (None,)
+    if len(rest) != len(expected) or any(size not in (None, want) for size, want in zip(rest, expected, strict=True)):
+        raise ModelFileError(
+            f"{network.place} has an input of shape {network.input_shape}, but its description asks for "
+            f"(n, 3, {spec.size}, {spec.size})"
+        )
+    if batch not in (None, 1):
+        raise ModelFileError(
+            f"{network.place} takes exactly {batch} faces at once; export it with an open batch size (or 1)"
+        )
+    if batch == 1:
+        return 1
+    return max(2, MAX_BATCH_PIXELS // spec.size**2) if network.device == "cpu" else MAX_BATCH
