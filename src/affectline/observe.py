@@ -1,0 +1,284 @@
+"""From frames to raw rows: what the networks say of every face, before gaps are filled and scores are smoothed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pyarrow as pa
+
+from affectline.backbones import Backbone
+from affectline.faces.crops import crop_face
+from affectline.faces.detector import Detector
+from affectline.faces.finder import FaceFinder
+from affectline.faces.landmarks import LandmarkNetwork, LandmarkReader, Landmarks
+from affectline.faces.quality import LOW_QUALITY, face_quality
+from affectline.heads.action_units import action_units
+from affectline.heads.pretrained import Scores, score_features
+from affectline.labels import ABAW_ACTION_UNITS, Status
+from affectline.pipeline import in_background
+from affectline.records import Face, FloatArray, Frame
+from affectline.schema import raw_schema
+
+BATCH_FACES = 16
+"""Crops that the backbone gets at once: beyond 16 its rate on a CPU hardly grows."""
+
+BLOCK_FRAMES = 48
+"""Sampled frames between two states that a killed run can go on from: two seconds of ordinary video."""
+
+MAX_QUEUED_BYTES = 64 * 2**20
+"""Pictures that may wait between two stages; bounds memory on 8K video."""
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The networks that one analysis runs.
+
+    Attributes:
+        detector: None where the input holds faces already.
+        backbone: gives embedding and expression logits.
+        landmarks: None where no action units are wanted.
+    """
+
+    detector: Detector | None
+    backbone: Backbone
+    landmarks: LandmarkNetwork | None
+
+
+@dataclass(slots=True)
+class Seen:
+    """One sampled frame on its way through the stages."""
+
+    frame: Frame
+    faces: Sequence[Face]
+    qualities: Sequence[float]
+    prepared: Sequence[FloatArray]
+    finder_state: object = None
+    landmarks: Sequence[Landmarks | None] = ()
+    landmark_state: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class RawBlock:
+    """Raw rows of consecutive sampled frames.
+
+    Attributes:
+        rows: in the schema of `schema.raw_schema`, whole frames only.
+        state: JSON text; an `Observer` restored from it goes on behind the last frame as if nothing had happened.
+            Empty where the rows do not end at such a point.
+        landmarks: one entry for each row with a face, in row order.
+        frames: how many frames the rows stand for.
+    """
+
+    rows: pa.RecordBatch
+    state: str
+    landmarks: Sequence[tuple[int, int | None, Landmarks]] = field(repr=False, default=())
+    frames: int = 0
+
+
+class Observer:
+    """Follows the faces of one input and runs the networks on them.
+
+    Args:
+        models: what to run.
+        max_faces: follow the N largest faces only.
+        names: file names by frame index; given for independent images, which are not tracked.
+        state: what an earlier observer of the same input had reached (`RawBlock.state`).
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        max_faces: int | None = None,
+        names: Sequence[str] | None = None,
+        state: str | None = None,
+    ) -> None:
+        self._models = models
+        self._names = names
+        self._finder = None if models.detector is None else FaceFinder(models.detector, max_faces)
+        self._reader = None if models.landmarks is None else LandmarkReader(models.landmarks)
+        self.schema = raw_schema(models.backbone.spec.labels, with_source=names is not None)
+        if state:
+            reached = json.loads(state)
+            if models.detector is not None:
+                self._finder = FaceFinder.from_state(reached["finder"], models.detector)
+            if self._reader is not None:
+                self._reader.restore(reached["landmarks"])
+
+    def observe(self, frames: Iterable[Frame], frame_bytes: int) -> Iterator[RawBlock]:
+        """Give the raw rows of the frames, block by block; decoding, faces, landmarks and backbone run side by side.
+
+        Args:
+            frames: in order; read in a thread of its own.
+            frame_bytes: size of one decoded frame, from which the queues get their length.
+        """
+        depth = int(np.clip(MAX_QUEUED_BYTES // max(frame_bytes, 1), 1, 16))
+        with (
+            in_background(frames, depth) as decoded,
+            in_background(self._find(decoded), depth) as found,
+            in_background(self._mark(found), depth) as marked,
+        ):
+            yield from self._run(marked)
+
+    def observe_one(self, frame: Frame) -> RawBlock:
+        """Give the raw rows of one frame, at once and in the calling thread."""
+        (block,) = self._run(self._mark(self._find([frame])))
+        return block
+
+    def _find(self, frames: Iterable[Frame]) -> Iterator[Seen]:
+        for number, frame in enumerate(frames, start=1):
+            faces = self._faces(frame)
+            seen = Seen(
+                frame,
+                faces,
+                [face_quality(frame.rgb, face) for face in faces],
+                [self._prepare(frame, face) for face in faces],
+            )
+            if number % BLOCK_FRAMES == 0 and self._finder is not None:
+                seen.finder_state = self._finder.state()
+            yield seen
+
+    def _faces(self, frame: Frame) -> Sequence[Face]:
+        if frame.is_corrupt:
+            return []
+        if self._finder is None:
+            return [_whole_picture(frame)]
+        if frame.time_s is None:
+            return self._finder.find_independent(frame)
+        return self._finder.find(frame)
+
+    def _prepare(self, frame: Frame, face: Face) -> FloatArray:
+        backbone = self._models.backbone
+        return backbone.prepare(crop_face(frame.rgb, face.box_xyxy, backbone.spec.crop))
+
+    def _mark(self, seen: Iterable[Seen]) -> Iterator[Seen]:
+        for number, item in enumerate(seen, start=1):
+            if self._reader is not None:
+                item.landmarks = self._reader.read(item.frame.rgb, list(item.faces))
+                if number % BLOCK_FRAMES == 0:
+                    item.landmark_state = self._reader.state()
+            # Nobody looks at the picture again; a block of them would not fit into memory.
+            item.frame = replace(item.frame, rgb=_NO_PIXELS)
+            yield item
+
+    def _run(self, seen: Iterable[Seen]) -> Iterator[RawBlock]:
+        block = _Block(self._models.backbone, self._names)
+        for number, item in enumerate(seen, start=1):
+            block.add(item)
+            if number % BLOCK_FRAMES == 0:
+                state = {"finder": item.finder_state, "landmarks": item.landmark_state}
+                yield block.build(self.schema, json.dumps(state))
+                block = _Block(self._models.backbone, self._names)
+        if block.frames:
+            yield block.build(self.schema, "")
+
+
+class _Block:
+    """The rows of one block while it is put together; crops go through the backbone as soon as a batch is full."""
+
+    def __init__(self, backbone: Backbone, names: Sequence[str] | None) -> None:
+        self._backbone = backbone
+        self._names = names
+        self._waiting: list[FloatArray] = []
+        self._scores: list[Scores] = []
+        self._rows: list[_Row] = []
+        self.frames = 0
+
+    def add(self, item: Seen) -> None:
+        self.frames += 1
+        if not item.faces:
+            self._rows.append(_Row(item.frame))
+        marks = item.landmarks or [None] * len(item.faces)
+        for face, quality, mark in zip(item.faces, item.qualities, marks, strict=True):
+            self._rows.append(_Row(item.frame, face, quality, mark))
+        self._waiting.extend(item.prepared)
+        while len(self._waiting) >= BATCH_FACES:
+            self._run_backbone()
+
+    def _run_backbone(self) -> None:
+        batch, self._waiting = self._waiting[:BATCH_FACES], self._waiting[BATCH_FACES:]
+        self._scores.append(score_features(self._backbone.run(np.stack(batch)), self._backbone.spec))
+
+    def build(self, schema: pa.Schema, state: str) -> RawBlock:
+        if self._waiting:
+            self._run_backbone()
+        columns = {**self._row_columns(), **self._score_columns(), **self._action_unit_columns()}
+        arrays = [pa.array(columns[entry.name], type=entry.type, from_pandas=True) for entry in schema]
+        entries = [
+            (row.frame.index, row.face.track_id, row.landmarks)
+            for row in self._rows
+            if row.face is not None and row.landmarks is not None
+        ]
+        return RawBlock(pa.RecordBatch.from_arrays(arrays, schema=schema), state, entries, self.frames)
+
+    def _row_columns(self) -> dict[str, object]:
+        rows = self._rows
+        boxes = np.stack([_NO_BOX if row.face is None else row.face.box_xyxy for row in rows])
+        columns: dict[str, object] = {
+            "frame": [row.frame.index for row in rows],
+            "time_s": [row.frame.time_s for row in rows],
+            "track_id": [None if row.face is None else row.face.track_id for row in rows],
+            "status": [row.status for row in rows],
+            "face_score": np.array([np.nan if row.face is None else row.face.score for row in rows], np.float32),
+            "quality": np.array([row.quality for row in rows], np.float32),
+        }
+        columns.update(zip(("box_x1", "box_y1", "box_x2", "box_y2"), boxes.T, strict=True))
+        if self._names is not None:
+            columns["source"] = [self._names[row.frame.index] for row in rows]
+        return columns
+
+    def _score_columns(self) -> dict[str, FloatArray]:
+        names = ["valence", "arousal", *(label.column for label in self._backbone.spec.labels)]
+        table = np.full((len(self._rows), len(names)), np.nan, np.float32)
+        if self._scores:
+            with_face = [number for number, row in enumerate(self._rows) if row.face is not None]
+            table[with_face, 0] = np.concatenate([scores.valence for scores in self._scores])
+            table[with_face, 1] = np.concatenate([scores.arousal for scores in self._scores])
+            table[with_face, 2:] = np.concatenate([scores.probabilities for scores in self._scores])
+        return dict(zip(names, table.T, strict=True))
+
+    def _action_unit_columns(self) -> dict[str, FloatArray]:
+        table = np.full((len(self._rows), len(ABAW_ACTION_UNITS)), np.nan, np.float32)
+        marks = {number: row.landmarks for number, row in enumerate(self._rows) if row.landmarks is not None}
+        if marks:
+            table[list(marks)] = action_units(
+                np.stack([mark.blendshapes for mark in marks.values()]),
+                np.stack([mark.points for mark in marks.values()]),
+            )
+        return {unit.column: values for unit, values in zip(ABAW_ACTION_UNITS, table.T, strict=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    frame: Frame
+    face: Face | None = None
+    quality: float = np.nan
+    landmarks: Landmarks | None = None
+
+    @property
+    def status(self) -> str:
+        if self.frame.is_corrupt:
+            return Status.ERROR.value
+        if self.face is None:
+            return Status.NO_FACE.value
+        return Status.LOW_QUALITY.value if self.quality < LOW_QUALITY else Status.OBSERVED.value
+
+
+_NO_BOX = np.full(4, np.nan, np.float32)
+_NO_PIXELS = np.empty((0, 0, 3), np.uint8)
+
+_UPRIGHT_KEYPOINTS = np.array([(0.31, 0.38), (0.69, 0.38), (0.5, 0.58), (0.5, 0.76)], np.float32)
+"""Where eyes, nose and mouth lie in an upright face crop, in parts of its width and height."""
+
+
+def _whole_picture(frame: Frame) -> Face:
+    """Return the face that fills a picture which is a crop already."""
+    size_wh = np.array(frame.rgb.shape[1::-1], np.float32)
+    return Face(
+        box_xyxy=np.concatenate([np.zeros(2, np.float32), size_wh]),
+        score=1.0,
+        keypoints=_UPRIGHT_KEYPOINTS * size_wh,
+        track_id=None if frame.time_s is None else 1,
+    )
