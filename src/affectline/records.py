@@ -103,10 +103,13 @@ class CropPolicy:
         margin: how much wider and higher than the reference box the crop is, in parts of the box: 0.2 adds a
             tenth on each side. May be negative.
         square: the crop is a square on the longer side; else it keeps the box's proportions.
+        top: added above the reference box before anything else, in parts of its height: the forehead, for networks
+            that learned from boxes which reach higher.
     """
 
     margin: float = 0.0
     square: bool = True
+    top: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -35,6 +35,11 @@ def test_crop_does_not_share_memory() -> None:
     assert picture.max() == 9
 
 
+def test_top_is_added_above_the_box_only() -> None:
+    crop = crop_face(ramp(60, 60), box(20, 20, 30, 40), CropPolicy(square=False, top=0.25))
+    assert np.array_equal(crop, ramp(60, 60)[15:40, 20:30])
+
+
 def test_square_is_on_the_longer_side_about_the_same_centre() -> None:
     # 10 x 20 about (30, 30): 20 x 20 from (20, 20).
     crop = crop_face(ramp(60, 60), box(25, 20, 35, 40), SQUARE)

@@ -15,9 +15,9 @@ IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 _HALF: Final = (0.5, 0.5, 0.5)
 
-MTCNN_CROP: Final = CropPolicy(margin=0.06, square=False)
+MTCNN_CROP: Final = CropPolicy(square=False, top=0.13)
 """EmotiEffNets were trained on boxes of MTCNN, stretched to a square: as wide as the reference box and 13 % higher, on
-the forehead's side (docs/backbones.md). The margin is halfway between the two."""
+the forehead's side (docs/backbones.md)."""
 
 
 def _emotieffnet(

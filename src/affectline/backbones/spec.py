@@ -94,7 +94,8 @@ EXAMPLE_DESCRIPTION: Final = (
     '{"name": "my_b0", "labels": {"expression_logits": ["Anger", "Contempt", "Disgust", "Fear", "Happiness", '
     '"Neutral", "Sadness", "Surprise"]}, "valence_arousal": false, "size": 224, "mean": [0.485, 0.456, 0.406], '
     '"std": [0.229, 0.224, 0.225], "colour": "rgb", "resize": [["linear", 224]], "margin": 0.0, "square": false, '
-    '"temperature": 1.0, "training_data": "AffectNet", "licence": "research only", "version": "1", "source": "me"}'
+    '"top": 0.13, "temperature": 1.0, "training_data": "AffectNet", "licence": "research only", "version": "1", '
+    '"source": "me"}'
 )
 """A description that is right for a network like EmotiEffNet-B0."""
 
@@ -112,6 +113,7 @@ def describe(spec: BackboneSpec) -> str:
         "resize": [(step.interpolation.value, step.size) for step in spec.resize],
         "margin": spec.crop.margin,
         "square": spec.crop.square,
+        "top": spec.crop.top,
         "temperature": spec.temperature,
         "training_data": spec.training_data,
         "licence": spec.licence,
@@ -252,7 +254,7 @@ def _spec_from(fields: _Fields, form: Form) -> BackboneSpec:
         std=fields.triple("std", 1e-3, 10.0),
         colour=fields.colour(),
         resize=fields.resize(size),
-        crop=CropPolicy(fields.number("margin", -0.9, 9.0), fields.flag("square")),
+        crop=CropPolicy(fields.number("margin", -0.9, 9.0), fields.flag("square"), fields.number("top", 0.0, 9.0)),
         temperature=fields.number("temperature", 0.01, 100.0),
         training_data=fields.text("training_data"),
         licence=fields.text("licence"),

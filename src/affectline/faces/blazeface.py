@@ -30,6 +30,10 @@ FIT = BoxFit(shift_x=-0.002, shift_y=-0.038, scale_x=0.925, scale_y=1.075)
 _SCAN_SIDE = 960
 _FOLLOW_SIDE = 640
 
+# While faces are followed, a new one is looked for from 27 pixels of the frame up (20 of the network's): in a frame of
+# 640x360 that halves the cost of a part, and what is smaller has a quality under a half.
+_FOLLOW_SCALE = 0.75
+
 # The scale between the finest and the whole frame at 128 px: without it, faces that are too large for the one and too
 # small for the other would be lost.
 _MIDDLE_SIDE = 256
@@ -103,7 +107,7 @@ class BlazeFace:
             raise ShapeError(f"expected boxes must be of shape (m, 4), got {expected_boxes_xyxy.shape}")
         if not np.isfinite(expected_boxes_xyxy).all():
             raise ShapeError(f"expected boxes must be finite, got {expected_boxes_xyxy.tolist()}")
-        views = FrameViews(rgb, _FOLLOW_SIDE, CELL)
+        views = FrameViews(rgb, min(_FOLLOW_SIDE, round(_FOLLOW_SCALE * max(rgb.shape[:2]))), CELL)
         known = self._look_again(views, expected_boxes_xyxy, _KEEP)
         proposals = self._propose(_share(views, phase), _PROPOSE_NEW)
         new = proposals.take(_apart(proposals.boxes_xyxy, known.boxes_xyxy)[:_MAX_NEW])

@@ -19,7 +19,7 @@ def crop_face(rgb: UInt8Array, box_xyxy: FloatArray, policy: CropPolicy) -> UInt
     Args:
         rgb: shape (height, width, 3), uint8, RGB.
         box_xyxy: shape (4,), the reference box in pixels of the frame.
-        policy: margin and squareness, relative to the reference box.
+        policy: margin, squareness and forehead, relative to the reference box.
 
     Returns:
         shape (crop height, crop width, 3), uint8, RGB, contiguous, at least 1x1, sharing no memory with `rgb`.
@@ -49,6 +49,7 @@ def _pixel_edges(box_xyxy: FloatArray, policy: CropPolicy) -> tuple[int, int, in
     if box_xyxy.shape != (4,) or not np.isfinite(box_xyxy).all():
         raise ShapeError(f"a face box must be four finite numbers x1, y1, x2, y2, got {box_xyxy.tolist()}")
     x1, y1, x2, y2 = (float(edge) for edge in box_xyxy)
+    y1 -= (y2 - y1) * policy.top
     width, height = x2 - x1, y2 - y1
     if policy.square:
         width = height = max(width, height)

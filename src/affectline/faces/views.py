@@ -117,7 +117,8 @@ def _resized(rgb: UInt8Array, long_side: int) -> UInt8Array:
     height, width = rgb.shape[:2]
     scale = long_side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    # Down to a half, bilinear skips no pixel and is several times as fast as averaging areas.
+    method = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR  # noqa: PLR2004 - the half of the comment
     return np.asarray(cv2.resize(rgb, size, interpolation=method), dtype=np.uint8)
 
 
