@@ -37,7 +37,7 @@ def scaled(clip: Path, size_wh: tuple[int, int], seconds: float, out: Path) -> P
         stream.width, stream.height, stream.pix_fmt = *size_wh, "yuv420p"
         for number in range(round(seconds * float(rate))):
             frame = frames[number % len(frames)]
-            frame.pts = None
+            frame.pts, frame.time_base = number, 1 / rate
             target.mux(stream.encode(frame))
         target.mux(stream.encode(None))
     return out

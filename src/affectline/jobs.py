@@ -23,7 +23,7 @@ from affectline.options import AnalyzeOptions
 from affectline.part import PartContents, PartWriter, resume_part
 from affectline.report.annotate import annotate_video
 from affectline.report.plot import plot_timeline
-from affectline.timeline import FORMATS, Timeline
+from affectline.timeline import DEFAULT_FORMATS, FORMATS, Timeline
 from affectline.video import FrameSource
 
 
@@ -40,7 +40,7 @@ class OutputOptions:
     """
 
     folder: Path
-    formats: tuple[str, ...] = ("csv", "parquet")
+    formats: tuple[str, ...] = DEFAULT_FORMATS
     annotate: bool = True
     save_landmarks: bool = False
     resume: bool = False
@@ -240,7 +240,7 @@ def _read_timeline(folder: Path) -> Timeline:
 
 def _draw(timeline: Timeline, folder: Path) -> None:
     provenance = timeline.provenance
-    heads = "; ".join(f"{head.task} {head.head}" for head in provenance.heads)
+    heads = "; ".join(f"{head.task} {head.head.value}" for head in provenance.heads)
     caption = f"affectline {provenance.affectline}, {provenance.backbone}, {heads}"
     plot_timeline(timeline.table, folder / "timeline.png", provenance.input, caption)
 

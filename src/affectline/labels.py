@@ -128,5 +128,18 @@ class Status(str, Enum):
     ERROR = "error"
 
 
+class HeadKind(str, Enum):
+    """What the scores of a task rest on."""
+
+    PRETRAINED = "pretrained"
+    """A network was trained on such labels, elsewhere."""
+
+    ZERO_SHOT = "zero-shot"
+    """No network ever saw such labels; the scores are derived from others by a published table."""
+
+    TRAINED = "trained"
+    """A head file that the user gave."""
+
+
 UNCERTAIN = "uncertain"
 """What the expression column says when the two likeliest expressions are too close to call."""

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from affectline.backbones import Backbone
+from affectline.errors import ResumeError
 from affectline.faces.crops import crop_face
 from affectline.faces.detector import Detector
 from affectline.faces.finder import FaceFinder
@@ -18,9 +19,10 @@ from affectline.faces.quality import LOW_QUALITY, face_quality
 from affectline.heads.action_units import action_units
 from affectline.heads.pretrained import Scores, score_features
 from affectline.labels import ABAW_ACTION_UNITS, Status
+from affectline.landmark_file import LandmarkEntry
 from affectline.pipeline import in_background
 from affectline.records import Face, FloatArray, Frame
-from affectline.schema import raw_schema
+from affectline.schema import BOX_COLUMNS, raw_schema
 
 BATCH_FACES = 16
 """Crops that the backbone gets at once: beyond 16 its rate on a CPU hardly grows."""
@@ -74,7 +76,7 @@ class RawBlock:
 
     rows: pa.RecordBatch
     state: str
-    landmarks: Sequence[tuple[int, int | None, Landmarks]] = field(repr=False, default=())
+    landmarks: Sequence[LandmarkEntry] = field(repr=False, default=())
     frames: int = 0
 
 
@@ -86,6 +88,9 @@ class Observer:
         max_faces: follow the N largest faces only.
         names: file names by frame index; given for independent images, which are not tracked.
         state: what an earlier observer of the same input had reached (`RawBlock.state`).
+
+    Raises:
+        ResumeError: the state is no such text.
     """
 
     def __init__(
@@ -101,11 +106,20 @@ class Observer:
         self._reader = None if models.landmarks is None else LandmarkReader(models.landmarks)
         self.schema = raw_schema(models.backbone.spec.labels, with_source=names is not None)
         if state:
+            self._restore(state)
+
+    def _restore(self, state: str) -> None:
+        try:
             reached = json.loads(state)
-            if models.detector is not None:
-                self._finder = FaceFinder.from_state(reached["finder"], models.detector)
-            if self._reader is not None:
-                self._reader.restore(reached["landmarks"])
+            if self._models.detector is not None:
+                self._finder = FaceFinder.from_state(reached["finder"], self._models.detector)
+            regions = reached["landmarks"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ResumeError(
+                f"not the state of an analysis ({type(error).__name__}: {error}); leave out --resume to start anew"
+            ) from error
+        if self._reader is not None:
+            self._reader.restore(regions)
 
     def observe(self, frames: Iterable[Frame], frame_bytes: int) -> Iterator[RawBlock]:
         """Give the raw rows of the frames, block by block; decoding, faces, landmarks and backbone run side by side.
@@ -224,7 +238,7 @@ class _Block:
             "face_score": np.array([np.nan if row.face is None else row.face.score for row in rows], np.float32),
             "quality": np.array([row.quality for row in rows], np.float32),
         }
-        columns.update(zip(("box_x1", "box_y1", "box_x2", "box_y2"), boxes.T, strict=True))
+        columns.update(zip(BOX_COLUMNS, boxes.T, strict=True))
         if self._names is not None:
             columns["source"] = [self._names[row.frame.index] for row in rows]
         return columns

@@ -11,12 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from affectline.json_records import JsonValue, parse_object, read_record, to_json_object
-from affectline.labels import ABAW_ACTION_UNITS, ActionUnit, Expression, Status
+from affectline.labels import ABAW_ACTION_UNITS, ActionUnit, Expression, HeadKind, Status
 from affectline.postprocess.decide import Thresholds
 from affectline.postprocess.smoothing import Smoothing
 from affectline.video import Sampling
 
-HeadKind = Literal["pretrained", "zero-shot", "trained"]
 Task = Literal["VA", "EXPR", "AU"]
 
 
@@ -47,8 +46,7 @@ class HeadRecord:
 
     Attributes:
         task: `VA`, `EXPR` or `AU`.
-        head: `pretrained` (a network's own output), `zero-shot` (a published table on top of one) or `trained`
-            (a head file that the user gave).
+        head: what they rest on.
         source: what the scores are computed from, in words.
     """
 

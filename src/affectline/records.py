@@ -15,6 +15,9 @@ FloatArray = NDArray[np.float32]
 MAX_GAP_S = 1.0
 """A face that comes back within this time, in seconds, is still the same track, and the frames between are filled."""
 
+TIME_DECIMALS = 6
+"""Decimals of `Frame.time_s` and of times in the result table: timestamps of video are no finer."""
+
 KEYPOINTS = ("right eye", "left eye", "nose tip", "mouth centre")
 """The points that every detector reports. Right and left are the subject's: the right eye lies left in the picture."""
 

@@ -127,6 +127,9 @@ _BOX = tuple(
     )
 )
 
+BOX_COLUMNS = tuple(column.name for column in _BOX)
+"""The columns of a box, in the order of `box_xyxy`."""
+
 _VALENCE_AROUSAL = (
     Column(
         "valence",

@@ -1,12 +1,9 @@
-"""The result table as CSV, JSONL and Parquet files. A file is complete or not there."""
+"""The result table as CSV, JSONL and Parquet files."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,35 +12,11 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from affectline.errors import InputFileError, OutputError
+from affectline.atomic_file import complete_file
+from affectline.errors import InputFileError
 
 _ROWS_AT_ONCE = 20_000
 """Rows that are turned into text together, which bounds memory."""
-
-
-@contextmanager
-def complete_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes its place only when the block ends without an error.
-
-    Args:
-        path: what is there is replaced.
-
-    Raises:
-        OutputError: no permission, no space, no such folder, or a folder is in the way.
-    """
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with unfinished.open("xb") as file:
-            yield file
-        unfinished.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}; choose a folder that exists, that you may write to and "
-            "that has space"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
 
 
 def write_csv(table: pa.Table, path: Path) -> None:

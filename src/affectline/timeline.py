@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from affectline.atomic_file import complete_file
 from affectline.errors import InputError, InputFileError, MissingExtraError, OutputError, ShapeError, UnknownNameError
 from affectline.postprocess.merge import merge_tracks
 from affectline.provenance import Provenance, Summary, summarise
 from affectline.schema import timeline_schema
 from affectline.table_files import (
-    complete_file,
     csv_column_names,
     read_csv,
     read_parquet,
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("csv", "parquet", "jsonl")
 """The table's file formats; a file is called `timeline` and its format."""
+
+DEFAULT_FORMATS = ("csv", "parquet")
 
 
 class Timeline:
@@ -132,7 +134,7 @@ class Timeline:
         frame: pd.DataFrame = self._table.to_pandas(types_mapper=nullable.get)
         return frame
 
-    def write(self, folder: Path | str, formats: Iterable[str] = ("csv", "parquet")) -> tuple[Path, ...]:
+    def write(self, folder: Path | str, formats: Iterable[str] = DEFAULT_FORMATS) -> tuple[Path, ...]:
         """Write `timeline.<format>` for each format, then `summary.json`, and return their paths.
 
         Args:

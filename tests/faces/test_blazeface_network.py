@@ -67,7 +67,7 @@ def test_a_missing_task_file_is_an_input_error(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_zip_is_named(tmp_path: Path) -> None:
     (tmp_path / "text.task").write_text("hello")
-    with pytest.raises(ModelFileError, match=r"text\.task is no MediaPipe task file with face_detector\.tflite"):
+    with pytest.raises(ModelFileError, match=r"text\.task is not a MediaPipe task file with face_detector\.tflite"):
         BlazeFaceNetwork(tmp_path / "text.task")
 
 

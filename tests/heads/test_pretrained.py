@@ -11,14 +11,13 @@ from affectline.backbones import BACKBONES
 from affectline.errors import ShapeError
 from affectline.heads.norms import NORMS
 from affectline.heads.pretrained import (
-    HeadKind,
     expression_origin,
     expression_probabilities,
     score_features,
     valence_arousal_origin,
     zero_shot_valence_arousal,
 )
-from affectline.labels import ABAW_EXPRESSION_8, AFFECTNET_7, AFFECTNET_8, FERPLUS_8, Expression
+from affectline.labels import ABAW_EXPRESSION_8, AFFECTNET_7, AFFECTNET_8, FERPLUS_8, Expression, HeadKind
 from affectline.records import FaceFeatures
 
 LOGITS = arrays(

@@ -10,7 +10,6 @@ import sys
 import threading
 import urllib.request
 import zipfile
-from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from http.client import HTTPResponse
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 
 from affectline.assets.registry import HttpsSource, WheelSource
 from affectline.errors import AssetError
+from affectline.progress import ProgressHook, ignore_progress
 
 CONNECT_TIMEOUT_S: Final = 5.0
 """How long a server may take to answer before the next source is tried."""
@@ -28,13 +28,6 @@ READ_TIMEOUT_S: Final = 60.0
 """How long a download may stand still before it is given up."""
 
 _BLOCK_BYTES: Final = 1 << 16
-
-ProgressHook = Callable[[int, int | None], None]
-"""Called with the bytes that have arrived and, where it is known, the number there will be."""
-
-
-def ignore_progress(done: int, total: int | None) -> None:
-    """Do nothing: the hook of those who do not ask for progress."""
 
 
 def bring(source: HttpsSource | WheelSource, place: Path, on_progress: ProgressHook = ignore_progress) -> None:

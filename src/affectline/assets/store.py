@@ -14,8 +14,9 @@ from pathlib import Path
 import platformdirs
 
 from affectline.assets.registry import ASSETS, AssetSpec, Digest
-from affectline.assets.sources import ProgressHook, bring, ignore_progress
+from affectline.assets.sources import bring
 from affectline.errors import AssetError, UnknownNameError
+from affectline.progress import ProgressHook, ignore_progress
 
 _log = logging.getLogger(__name__)
 

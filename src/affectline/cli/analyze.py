@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from affectline.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
+
 if TYPE_CHECKING:
     from affectline.job_index import JobResult
-
-EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
 
 
 def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line

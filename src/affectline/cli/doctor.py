@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from affectline.cli.exit_codes import EXIT_FAILED
+
 
 def command() -> None:
     """Show versions, codecs, providers and models, and what is wrong with them; exit code 1 if something is."""
@@ -17,5 +19,5 @@ def command() -> None:
     for finding in problems:
         typer.echo(f"problem: {finding.subject}: {finding.problem}", err=True)
     if problems:
-        raise typer.Exit(1)
+        raise typer.Exit(EXIT_FAILED)
     typer.echo("no problem found")

@@ -8,6 +8,7 @@ import typer
 
 from affectline import __version__
 from affectline.cli import analyze, doctor, models, schema, tracks
+from affectline.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_WRONG_USE
 from affectline.errors import AffectlineError, AssetError, OutputError
 
 app = typer.Typer(
@@ -36,11 +37,6 @@ def _options(
     version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version."),
 ) -> None:
     """Options that belong to no command."""
-
-
-EXIT_FAILED = 1
-EXIT_WRONG_USE = 2
-EXIT_INTERRUPTED = 130
 
 
 def run() -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from affectline.assets import AssetState, fetch, list_assets, verify_assets
+from affectline.cli.exit_codes import EXIT_FAILED
 
 app = typer.Typer(help="List, fetch and verify model files and clips.", no_args_is_help=True)
 
@@ -51,7 +52,7 @@ def verify(names: _NAMES = None) -> None:
         verdict = {None: "not here", True: "ok", False: "DAMAGED: remove it and pull it again"}[state.verified]
         typer.echo(f"{state.spec.name}: {verdict}" + (f" ({state.path})" if state.path else ""))
     if any(state.verified is False for state in states):
-        raise typer.Exit(1)
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _megabytes(state: AssetState) -> str:

@@ -97,10 +97,10 @@ class BlazeFace:
         return self._detections(self._look_again(views, proposals.boxes_xyxy, _ACCEPT))
 
     def follow(self, rgb: UInt8Array, expected_boxes_xyxy: FloatArray, phase: int) -> Detections:
-        """Search where faces are expected, the frame for large faces, and a seventh of it for small ones.
+        """Search where faces are expected, the frame for large faces, and for smaller ones what this phase is due.
 
-        See `Detector.follow`. A call costs one close-up for each expected face and new one, and four
-        times as much for the search.
+        See `Detector.follow`: six of seven phases search a sixth of the frame, the other one the middle scale. A call
+        costs one close-up for each expected face and new one, and four times as much for the search.
         """
         check_rgb(rgb)
         if expected_boxes_xyxy.ndim != 2 or expected_boxes_xyxy.shape[1] != 4:  # noqa: PLR2004 - rows of four edges

@@ -6,7 +6,6 @@ weighted suppression as MediaPipe's `face_detection_short_range` graph and `NonM
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,8 +15,9 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from affectline.errors import InputFileError, ModelFileError
+from affectline.errors import ModelFileError
 from affectline.faces.reference import overlaps
+from affectline.faces.task_network import member_bytes
 from affectline.records import FloatArray, UInt8Array
 
 MEMBER = "face_detector.tflite"
@@ -74,7 +74,7 @@ class BlazeFaceNetwork:
     """
 
     def __init__(self, task_file: Path) -> None:
-        self._weights = _read_member(task_file)
+        self._weights = member_bytes(task_file, MEMBER)
         self._interpreter = lru_cache(maxsize=_INPUT_SHAPES_KEPT)(self._build)
         self._anchors = lru_cache(maxsize=_INPUT_SHAPES_KEPT)(anchors)
         try:
@@ -156,16 +156,3 @@ def average_duplicates(faces: RawFaces) -> RawFaces:
         scores.append(faces.scores[left[0]])
         left = left[~same]
     return RawFaces(np.asarray(points, np.float32).reshape(-1, 8, 2), np.asarray(scores, np.float32))
-
-
-def _read_member(task_file: Path) -> bytes:
-    """Return the network's bytes from the task file."""
-    try:
-        with zipfile.ZipFile(task_file) as archive:
-            return archive.read(MEMBER)
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise ModelFileError(
-            f"{task_file} is no MediaPipe task file with {MEMBER} in it ({error}); run `affectline models verify`"
-        ) from error
-    except OSError as error:
-        raise InputFileError(f"cannot read the task file {task_file}: {error.strerror or error}") from error

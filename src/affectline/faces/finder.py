@@ -18,7 +18,7 @@ RESCUE_INTERVAL_S = 0.25
 
 SPARSE_S = 0.18
 """Frames further apart (sampling below about 5 a second) are each searched as a whole: following covers the rest of
-the frame over six calls, which would take a second and more, and faces are no longer where they were."""
+the frame over seven calls, which would take a second and more, and faces are no longer where they were."""
 
 CUT_DIFFERENCE = 30.0
 """Mean difference of 8-bit grey from which two successive frames are two scenes."""

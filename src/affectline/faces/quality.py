@@ -11,12 +11,6 @@ from affectline.records import Face, FloatArray, UInt8Array
 LOW_QUALITY = 0.25
 """Rows with less are `low_quality`: one bad condition, or two middling ones (half of each leaves a quarter)."""
 
-QUALITY_MEANING = (
-    "How far the face's pixels can be trusted: the product of five ramps from 0 to 1, of its height (12 to 48 px), "
-    "detector score (0.3 to 0.7), sharpness (0.01 to 0.1 of its contrast), turn to the side (about 65 to 30 degrees) "
-    f"and part inside the frame (0.4 to 0.8); rows below {LOW_QUALITY} are low_quality."
-)
-
 HEIGHT_PX = (12.0, 48.0)
 """At 12 px the eyes are two pixels wide; from 48 px the networks' inputs of 112 and 224 px gain little."""
 
@@ -34,6 +28,13 @@ the tangent of the angle, so 0.55 is 30 degrees and 2 is 65. Near the profile th
 
 VISIBLE_SHARE = (0.4, 0.8)
 """Part of the box inside the frame: networks never saw faces of which half is a smeared border."""
+
+QUALITY_MEANING = (
+    f"How far the face's pixels can be trusted: the product of five ramps from 0 to 1, of its height ({HEIGHT_PX[0]:g} "
+    f"to {HEIGHT_PX[1]:g} px), detector score ({SCORE[0]:g} to {SCORE[1]:g}), sharpness ({SHARPNESS[0]:g} to "
+    f"{SHARPNESS[1]:g} of its contrast), turn to the side (about 65 to 30 degrees) and part inside the frame "
+    f"({VISIBLE_SHARE[0]:g} to {VISIBLE_SHARE[1]:g}); rows below {LOW_QUALITY:g} are low_quality."
+)
 
 _SIDE = 64
 _MAX_SIDE = 192

@@ -64,20 +64,27 @@ class TaskNetwork:
         return [self._interpreter.get_tensor(index).ravel() for index in self._outputs]
 
 
-def _member_bytes(task_file: Path, member: str) -> bytes:
+def member_bytes(task_file: Path, member: str) -> bytes:
+    """Return the bytes of one network of a task file.
+
+    Raises:
+        InputFileError: the file is missing or unreadable.
+        ModelFileError: it is no zip, or has no such member.
+    """
     try:
         with zipfile.ZipFile(task_file) as archive:
             return archive.read(member)
     except (zipfile.BadZipFile, KeyError) as error:
         raise ModelFileError(
-            f"{task_file} is not a MediaPipe task file with {member}; fetch it again with `affectline models pull`"
+            f"{task_file} is not a MediaPipe task file with {member} ({error}); fetch it again with "
+            "`affectline models pull face_landmarker`"
         ) from error
     except OSError as error:
         raise InputFileError(f"cannot read the task file {task_file}: {error.strerror or error}") from error
 
 
 def _interpreter(task_file: Path, member: str, num_threads: int) -> Interpreter:
-    content = _member_bytes(task_file, member)
+    content = member_bytes(task_file, member)
     try:
         interpreter = Interpreter(model_content=content, num_threads=num_threads)
         interpreter.allocate_tensors()

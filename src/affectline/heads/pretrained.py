@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
 import numpy as np
@@ -11,18 +10,8 @@ import numpy as np
 from affectline.backbones.spec import BackboneSpec
 from affectline.errors import ShapeError
 from affectline.heads.norms import NORMS, NORMS_SOURCE
-from affectline.labels import Expression
+from affectline.labels import Expression, HeadKind
 from affectline.records import FaceFeatures, FloatArray
-
-
-class HeadKind(str, Enum):
-    """What scores rest on."""
-
-    PRETRAINED = "pretrained"
-    """A network was trained on such labels, elsewhere."""
-
-    ZERO_SHOT = "zero-shot"
-    """No network ever saw such labels; the scores are derived from others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 from affectline.errors import ShapeError
 from affectline.labels import ABAW_ACTION_UNITS, Expression, Status
 from affectline.postprocess.decide import SCORE_DECIMALS, Thresholds, decide_action_units, decide_expression
-from affectline.schema import expressions_in, timeline_schema
+from affectline.records import TIME_DECIMALS
+from affectline.schema import BOX_COLUMNS, expressions_in, timeline_schema
 
 STATUSES = tuple(Status)
 """`FaceRows.status` holds positions in this tuple."""
-
-TIME_DECIMALS = 6
-"""Decimals of seconds in the result table: timestamps of video are no finer."""
 
 BOX_DECIMALS = 2
 """Decimals of pixels in the result table."""
@@ -40,7 +38,7 @@ class Measures:
         """Column names, in the order of `FaceRows.values`."""
         return (
             *("face_score", "quality"),
-            *("box_x1", "box_y1", "box_x2", "box_y2"),
+            *BOX_COLUMNS,
             *("valence", "arousal"),
             *(label.column for label in self.expressions),
             *(unit.column for unit in ABAW_ACTION_UNITS),

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import av
 import cv2
 import numpy as np
 
+from affectline.atomic_file import complete_path
+from affectline.progress import ProgressHook, ignore_progress
 from affectline.records import UInt8Array
 from affectline.report.marks import Mark, MarkTable
 from affectline.report.mp4 import USUAL_TICK, Mp4Writer
-from affectline.report.output import complete_path
 from affectline.report.painter import Painter
 from affectline.report.sound import Sound
 from affectline.video import VideoFile, open_video
@@ -23,14 +24,12 @@ from affectline.video.opening import opened
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ProgressHook = Callable[[int, "int | None"], None]
-
 LONGEST_SIDE = 1920
 SHORTEST_SIDE = 64
 USUAL_RATE = Fraction(25)
 
 
-def annotate_video(video: Path, table: pa.Table, out: Path, on_progress: ProgressHook | None = None) -> None:
+def annotate_video(video: Path, table: pa.Table, out: Path, on_progress: ProgressHook = ignore_progress) -> None:
     """Write the annotated copy of a video: H.264 in MP4, as long as the source, with its sound.
 
     Frames keep their times, rotation and pixel aspect are applied, pictures over 1920 pixels are reduced. Of a
@@ -50,7 +49,10 @@ def annotate_video(video: Path, table: pa.Table, out: Path, on_progress: Progres
     source = open_video(Path(video))
     rate = source.info.frame_rate or USUAL_RATE
     size_wh = output_size(source.info.width, source.info.height)
-    with complete_path(Path(out)) as unfinished, opened(source.info.path) as (container, stream):
+    with (
+        complete_path(Path(out), av.error.FFmpegError) as unfinished,
+        opened(source.info.path) as (container, stream),
+    ):
         sound = Sound(container, stream)
         with Mp4Writer(unfinished, size_wh, stream.time_base or USUAL_TICK, rate, sound.stream) as writer:
             _copy(source, _Annotator(table, size_wh), sound, writer, on_progress)
@@ -66,9 +68,7 @@ def _even(side: float) -> int:
     return max(SHORTEST_SIDE, 2 * round(side / 2))
 
 
-def _copy(
-    source: VideoFile, annotator: _Annotator, sound: Sound, writer: Mp4Writer, on_progress: ProgressHook | None
-) -> None:
+def _copy(source: VideoFile, annotator: _Annotator, sound: Sound, writer: Mp4Writer, on_progress: ProgressHook) -> None:
     last_s = 0.0
     interval_s = float(1 / (source.info.frame_rate or USUAL_RATE))
     for done, frame in enumerate(source.frames(), 1):
@@ -79,8 +79,7 @@ def _copy(
         if done > 1:
             interval_s = time_s - last_s
         last_s = time_s
-        if on_progress is not None:
-            on_progress(done, source.info.frame_count)
+        on_progress(done, source.info.frame_count)
     for packet in sound.until(None):
         writer.write_audio(packet, sound.start_s)
     writer.finish(sound.video_end_s(last_s, interval_s))

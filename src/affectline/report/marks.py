@@ -10,11 +10,10 @@ import pyarrow.compute as pc
 
 from affectline.labels import ActionUnit, Status
 from affectline.report.series import Ints, action_units_in, expressions_in, floats
+from affectline.schema import BOX_COLUMNS
 
 STRONGEST = 3
 """How many action units are shown with each face."""
-
-_BOX = ("box_x1", "box_y1", "box_x2", "box_y2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class MarkTable:
         self._frames, self._starts = np.unique(frames, return_index=True)
         self._ends = np.append(self._starts[1:], len(frames))
         self._hold = _longest_hold(self._frames)
-        self._boxes = np.stack([floats(table, name) for name in _BOX], axis=1)
+        self._boxes = np.stack([floats(table, name) for name in BOX_COLUMNS], axis=1)
         self._track_ids = floats(table, "track_id")
         self._affect = np.stack([floats(table, name) for name in ("valence", "arousal")], axis=1)
         self._status = pc.cast(table.column("status"), pa.string())

@@ -5,9 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -15,6 +14,7 @@ from matplotlib.font_manager import get_font
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
+from affectline.atomic_file import complete_path
 from affectline.labels import UNCERTAIN, ActionUnit, Expression
 from affectline.report.colours import (
     AROUSAL_RGB,
@@ -26,7 +26,6 @@ from affectline.report.colours import (
     to_unit,
     track_rgb,
 )
-from affectline.report.output import complete_path
 from affectline.report.series import (
     NO_LABEL,
     Grid,
@@ -37,6 +36,7 @@ from affectline.report.series import (
     runs,
     split_tracks,
 )
+from affectline.report.sprites import font_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -178,8 +178,8 @@ def _draw_valence_arousal(axes: Axes, track: Track) -> None:
         summary, colour = track.summary(column), to_unit(rgb)
         if track.grid.is_binned:
             axes.fill_between(x, summary.low, summary.high, color=colour, alpha=0.22, linewidth=0)
-        style: dict[str, Any] = {"color": colour, "linewidth": width, "linestyle": line, "label": column}
-        axes.plot(x, summary.mean, marker=marker, markersize=3, **style)
+        (curve,) = axes.plot(x, summary.mean, color=colour, linewidth=width, linestyle=line, label=column)
+        curve.set(marker=marker, markersize=3)
     _set_affect_axis(axes)
     handles, names = axes.get_legend_handles_labels()
     _legend(axes, handles[::-1], names[::-1])
@@ -327,6 +327,6 @@ def _clock(seconds: float, with_hours: bool) -> str:
 
 def _printable(text: str) -> str:
     """Return a text with boxes for the letters that the picture's font lacks (matplotlib would warn of each)."""
-    font = get_font(str(Path(mpl.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"))
+    font = get_font(str(font_path()))
     known = font.get_charmap()
     return "".join(letter if ord(letter) in known else "□" for letter in text)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av
+
+from affectline.video.decoding import MICROSECOND, player_start_s
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.stream import Stream
     from av.video.stream import VideoStream
-
-MICROSECOND = Fraction(1, av.time_base)
 
 
 class Sound:
@@ -30,7 +29,7 @@ class Sound:
         best = container.streams.best("audio")
         tracks = [track for track in container.streams.audio if best is not None and track.index == best.index]
         self.stream: AudioStream | None = tracks[0] if tracks else None
-        self.start_s = _start_s(container)
+        self.start_s = player_start_s(container, video)
         self._pictures_end_s = 0.0
         self._video = video
         self._packets = container.demux([video] if self.stream is None else [video, self.stream])
@@ -83,14 +82,3 @@ class Sound:
 
     def _seconds(self, ticks: int, packet: Packet[Stream]) -> float:
         return float(ticks * (packet.time_base or MICROSECOND) - self.start_s)
-
-
-def _start_s(container: InputContainer) -> Fraction:
-    """Return the container's start, which FFmpeg rounds to a microsecond, as exactly as the stream that sets it."""
-    rounded = (container.start_time or 0) * MICROSECOND
-    starts = [
-        stream.start_time * stream.time_base
-        for stream in container.streams
-        if stream.start_time is not None and stream.time_base is not None
-    ]
-    return next((start for start in starts if abs(start - rounded) <= MICROSECOND), rounded)

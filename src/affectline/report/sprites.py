@@ -108,7 +108,11 @@ def panel(width: int, height: int, fill: RGBA, radius: int) -> Image.Image:
     return large.resize((width, height), Image.Resampling.BOX)
 
 
+def font_path() -> Path:
+    """Return the font of all pictures, the one that comes with matplotlib and that it uses itself."""
+    return Path(mpl.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
+
+
 @lru_cache(maxsize=16)
 def _font(size_px: int) -> ImageFont.FreeTypeFont:
-    path = Path(mpl.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
-    return ImageFont.truetype(str(path), size_px, layout_engine=ImageFont.Layout.BASIC)
+    return ImageFont.truetype(str(font_path()), size_px, layout_engine=ImageFont.Layout.BASIC)

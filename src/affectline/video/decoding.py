@@ -11,7 +11,10 @@ from av.container import InputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-MICROSECOND_DIGITS = 6
+from affectline.records import TIME_DECIMALS
+
+MICROSECOND = Fraction(1, av.time_base)
+"""FFmpeg's own unit of time, in seconds: a container's start and duration are rounded to it."""
 
 READ_FAILURES_IN_A_ROW = 50
 """After so many the rest of a damaged file is given up."""
@@ -126,6 +129,24 @@ class Pictures:
             yield picture, is_damaged
 
 
+def player_start_s(container: InputContainer, stream: VideoStream) -> Fraction:
+    """Return the time on the container's clock that a player counts from, in seconds.
+
+    FFmpeg rounds it to a microsecond; it is given as exactly as the stream says that sets it.
+
+    Args:
+        container: where the stream is from.
+        stream: the one to ask first; others are asked if it begins at another time.
+    """
+    rounded = (container.start_time or 0) * MICROSECOND
+    starts = (
+        other.start_time * other.time_base
+        for other in (stream, *container.streams)
+        if other.start_time is not None and other.time_base is not None
+    )
+    return next((start for start in starts if abs(start - rounded) <= MICROSECOND), rounded)
+
+
 class Clock:
     """Seconds from the start that a player counts from, strictly growing.
 
@@ -133,13 +154,8 @@ class Clock:
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
-        self._tick_s = stream.time_base or Fraction(1, av.time_base)
-        self._start_s = Fraction(container.start_time or 0, av.time_base)
-        if stream.start_time is not None:
-            own_start_s = stream.start_time * self._tick_s
-            # The container's start is rounded to a microsecond.
-            if abs(own_start_s - self._start_s) <= Fraction(1, av.time_base):
-                self._start_s = own_start_s
+        self._tick_s = stream.time_base or MICROSECOND
+        self._start_s = player_start_s(container, stream)
         rate = stream.guessed_rate or stream.average_rate
         self._interval_s = 1 / Fraction(rate) if rate else Fraction(1, 25)
         self._last_s: Fraction | None = None
@@ -155,6 +171,6 @@ class Clock:
         else:
             time_s = Fraction(0) if self._last_s is None else self._last_s + self._interval_s
         if self._last_s is not None:
-            time_s = max(time_s, self._last_s + Fraction(1, av.time_base))
+            time_s = max(time_s, self._last_s + MICROSECOND)
         self._last_s = time_s
-        return round(float(time_s), MICROSECOND_DIGITS)
+        return round(float(time_s), TIME_DECIMALS)
