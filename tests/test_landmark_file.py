@@ -46,6 +46,48 @@ def test_a_killed_run_goes_on_behind_the_frame_that_is_kept(cut: int, tmp_path: 
     assert [file.name for file in tmp_path.iterdir()] == ["landmarks.arrow"]
 
 
+def test_a_run_that_was_killed_behind_its_last_frame_keeps_the_finished_file(tmp_path: Path) -> None:
+    path = tmp_path / "landmarks.arrow"
+    with LandmarkWriter(path) as first:
+        for frame in range(4):
+            first.write([entry(frame)])
+        first.finish()
+    with LandmarkWriter(path, keep_to_frame=2) as second:
+        second.write([entry(3)])
+        second.finish()
+    assert read_landmarks(path)["frame"].to_pylist() == [0, 1, 2, 3]
+    assert [file.name for file in tmp_path.iterdir()] == ["landmarks.arrow"]
+
+
+def test_a_run_that_was_killed_while_it_copied_loses_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "landmarks.arrow"
+    with LandmarkWriter(path) as first:
+        first.write([entry(0)])
+        first.write([entry(1)])
+    whole = (tmp_path / "landmarks.part.arrow").read_bytes()
+    with LandmarkWriter(path) as second:  # leaves a part that holds nothing yet
+        second.write([])
+    (tmp_path / "landmarks.earlier.arrow").write_bytes(whole)
+    with LandmarkWriter(path, keep_to_frame=1) as third:
+        third.write([entry(2)])
+        third.finish()
+    assert read_landmarks(path)["frame"].to_pylist() == [0, 1, 2]
+    assert [file.name for file in tmp_path.iterdir()] == ["landmarks.arrow"]
+
+
+def test_starting_anew_forgets_all_that_killed_runs_left(tmp_path: Path) -> None:
+    path, earlier = tmp_path / "landmarks.arrow", tmp_path / "landmarks.earlier.arrow"
+    with LandmarkWriter(path) as first:
+        first.write([entry(0)])
+        first.finish()
+    earlier.write_bytes(path.read_bytes())
+    with LandmarkWriter(path) as second:
+        second.write([entry(5)])
+        second.finish()
+    assert read_landmarks(path)["frame"].to_pylist() == [5]
+    assert not earlier.exists()
+
+
 def test_starting_anew_forgets_the_part(tmp_path: Path) -> None:
     path = tmp_path / "landmarks.arrow"
     with LandmarkWriter(path) as first:

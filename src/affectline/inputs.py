@@ -73,6 +73,12 @@ def open_input(item: Input, sequence_fps: float | None) -> FrameSource:
     return open_images(item.path, sequence_fps if item.kind == "sequence" else None)
 
 
+def distinct_stem(stem: str, path: Path) -> str:
+    """Return a stem that no other path has: with a digest of the path behind it."""
+    name = str(path).encode("utf-8", "surrogateescape")
+    return f"{stem}-{hashlib.blake2b(name, digest_size=STEM_DIGEST_BYTES).hexdigest()}"
+
+
 def _matches(typed: Path | str) -> list[Path]:
     path = Path(typed)
     if path.exists() or not glob.has_magic(str(typed)):
@@ -122,7 +128,7 @@ def _with_stems(found: dict[Path, str]) -> list[Input]:
     # Some file systems do not tell Clip from clip.
     counts = Counter(stem.casefold() for stem in stems.values())
     return [
-        Input(path, kind, stems[path] if counts[stems[path].casefold()] == 1 else f"{stems[path]}-{_digest(path)}")
+        Input(path, kind, stems[path] if counts[stems[path].casefold()] == 1 else distinct_stem(stems[path], path))
         for path, kind in found.items()
     ]
 
@@ -130,7 +136,3 @@ def _with_stems(found: dict[Path, str]) -> list[Input]:
 def _stem(path: Path, kind: str) -> str:
     name = path.resolve().name if kind in ("images", "sequence") else path.stem
     return name or "root"
-
-
-def _digest(path: Path) -> str:
-    return hashlib.blake2b(str(path).encode("utf-8", "surrogateescape"), digest_size=STEM_DIGEST_BYTES).hexdigest()

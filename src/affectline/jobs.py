@@ -16,8 +16,8 @@ from affectline.analysis import finish_timeline, load_models, observe_source
 from affectline.describe import provenance_of
 from affectline.errors import AffectlineError, InputError, InputFileError, OutputError
 from affectline.inputs import Input, open_input
-from affectline.job_index import JobResult, record_result
-from affectline.landmark_file import LandmarkWriter
+from affectline.job_index import JobResult, folder_name, record_counts, record_result
+from affectline.landmark_file import LandmarkWriter, rename_track
 from affectline.observe import Models, Observer
 from affectline.options import AnalyzeOptions
 from affectline.part import PartContents, PartWriter, resume_part
@@ -59,7 +59,7 @@ class Reporter(Protocol):
         """This came of the present input."""
 
 
-PART_NAME = "timeline.part.arrow"
+PART_NAME, VIDEO_NAME, LANDMARKS_NAME = "timeline.part.arrow", "annotated.mp4", "landmarks.arrow"
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
@@ -92,13 +92,23 @@ def run_jobs(
         reporter.begin(item.path.name)
         try:
             source = open_input(item, options.sequence_fps)
-            result = _Job(item, source, output.folder / item.stem, models, options, output, reporter).run()
+            folder = output.folder / folder_name(output.folder, item.path, item.stem)
+            result = _Job(item, source, folder, models, options, output, reporter).run()
         except (AffectlineError, OSError) as error:
             result = JobResult(str(item.path), None, "failed", message=str(error))
-        record_result(output.folder, result)
+        result = _recorded(output.folder, result)
         reporter.finish(result)
         results.append(result)
     return results
+
+
+def _recorded(folder: Path, result: JobResult) -> JobResult:
+    """Note a result in index.csv; return it, with what kept it from being noted."""
+    try:
+        record_result(folder, result)
+    except OutputError as error:
+        return replace(result, message=result.message or str(error))
+    return result
 
 
 def _make_folder(folder: Path) -> None:
@@ -129,16 +139,26 @@ class _Job:
             finished = self._finished_timeline()
             if finished is not None:
                 return self._result(finished, "skipped")
-        _make_folder(self.folder)
+        self._prepare_folder()
         raw = self._observe()
         timeline = finish_timeline(raw, self.source, self.models, self.options)
-        timeline.write(self.folder, self.output.formats)
+        # A table in another format that an earlier run left would tell something else.
+        timeline.write(self.folder, [*self.output.formats, *_table_formats(self.folder)])
         _draw(timeline, self.folder)
         if self._is_annotated:
-            video, advance = self.folder / "annotated.mp4", partial(self.reporter.advance, "annotated video")
+            video, advance = self.folder / VIDEO_NAME, partial(self.reporter.advance, "annotated video")
             annotate_video(self.source.info.path, timeline.table, video, advance)
         (self.folder / PART_NAME).unlink(missing_ok=True)
         return self._result(timeline, "done" if timeline.provenance.is_complete else "incomplete")
+
+    def _prepare_folder(self) -> None:
+        """Make the folder, away from what is analysed, and remove what a killed run was writing."""
+        source = self.source.info.path.resolve()
+        if source in (self.folder.resolve(), (self.folder / VIDEO_NAME).resolve()):
+            raise InputError(f"{source}: the results would be written into the input; choose another --output")
+        _make_folder(self.folder)
+        for file in self.folder.glob(".*.tmp"):
+            file.unlink(missing_ok=True)
 
     @property
     def _is_annotated(self) -> bool:
@@ -167,7 +187,7 @@ class _Job:
             marks = None
             if self.output.save_landmarks:
                 kept = None if after is None else after[0]
-                marks = stack.enter_context(LandmarkWriter(self.folder / "landmarks.arrow", kept))
+                marks = stack.enter_context(LandmarkWriter(self.folder / LANDMARKS_NAME, kept))
             advance = partial(self.reporter.advance, "frames")
             for block in observe_source(self.source, observer, self.options.sampling, after, advance):
                 if marks is not None:
@@ -207,8 +227,8 @@ class _Job:
     def _finished_timeline(self) -> Timeline | None:
         """Return the timeline of an earlier run with the same settings, if all its files are there."""
         names = [*(f"timeline.{name}" for name in self.output.formats), "timeline.png", "summary.json"]
-        names += ["annotated.mp4"] if self._is_annotated else []
-        names += ["landmarks.arrow"] if self.output.save_landmarks else []
+        names += [VIDEO_NAME] if self._is_annotated else []
+        names += [LANDMARKS_NAME] if self.output.save_landmarks else []
         if (self.folder / PART_NAME).exists() or not all((self.folder / name).is_file() for name in names):
             return None
         try:
@@ -246,9 +266,9 @@ def _draw(timeline: Timeline, folder: Path) -> None:
 
 
 def merge_tracks(folder: Path, keep: int, other: int) -> Timeline:
-    """Make two tracks one in every table and picture of an analysed video's folder, and return the new timeline.
+    """Make two tracks one in all files of an analysed video's folder, and return the new timeline.
 
-    The annotated video is left as it is: it shows what the analysis saw.
+    Only the annotated video is left as it is: it shows what the analysis saw.
 
     Raises:
         InputFileError: the folder has no table to start from.
@@ -256,6 +276,13 @@ def merge_tracks(folder: Path, keep: int, other: int) -> Timeline:
         InputError: both tracks were observed in one frame.
     """
     merged = _read_timeline(folder).merge_tracks(keep, other)
-    merged.write(folder, [name for name in FORMATS if (folder / f"timeline.{name}").is_file()])
+    merged.write(folder, _table_formats(folder))
+    if (folder / LANDMARKS_NAME).is_file():
+        rename_track(folder / LANDMARKS_NAME, other, keep)
     _draw(merged, folder)
+    record_counts(folder, rows=len(merged), tracks=len(merged.track_ids))
     return merged
+
+
+def _table_formats(folder: Path) -> list[str]:
+    return [name for name in FORMATS if (folder / f"timeline.{name}").is_file()]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from affectline.atomic_file import complete_file
 from affectline.errors import InputFileError, OutputError
 from affectline.faces.landmarks import Landmarks
 from affectline.faces.mesh import BLENDSHAPES, MESH_POINTS
@@ -25,6 +28,9 @@ LANDMARK_SCHEMA = pa.schema(
 )
 """One row per observed face; `points` is x, y, z of each point in turn, `blendshapes` in the order of `BLENDSHAPES`."""
 
+PART_SUFFIX, EARLIER_SUFFIX = ".part", ".earlier"
+"""Stand before the suffix of a file that is being written, and of the one that a resumed run copies from."""
+
 LandmarkEntry = tuple[int, int | None, Landmarks]
 """Frame, track and landmarks of one face."""
 
@@ -34,7 +40,7 @@ class LandmarkWriter:
 
     Args:
         path: the finished file. Until then it is called like it, with `.part` before the suffix.
-        keep_to_frame: go on with the part that is there, up to this frame; None starts anew.
+        keep_to_frame: go on with the part that is there, or the finished file, up to this frame; None starts anew.
 
     Raises:
         OutputError: the file cannot be written; `write` and `finish` raise it too.
@@ -42,14 +48,20 @@ class LandmarkWriter:
 
     def __init__(self, path: Path, keep_to_frame: int | None = None) -> None:
         self._path = path
-        self._part = path.with_name(f"{path.stem}.part{path.suffix}")
-        earlier = self._part.with_name(f"{path.stem}.earlier{path.suffix}")
+        self._part = path.with_name(f"{path.stem}{PART_SUFFIX}{path.suffix}")
+        earlier = path.with_name(f"{path.stem}{EARLIER_SUFFIX}{path.suffix}")
         try:
-            if keep_to_frame is not None and self._part.exists():
-                self._part.replace(earlier)
-            self._stream = pa.ipc.new_stream(pa.OSFile(str(self._part), "wb"), LANDMARK_SCHEMA)
-            if keep_to_frame is not None and earlier.exists():
-                self._copy(earlier, keep_to_frame)
+            if keep_to_frame is None:
+                earlier.unlink(missing_ok=True)
+            elif not earlier.exists():  # if it is there, the run that copied from it was killed: it holds more
+                # A run that was killed behind the last frame has moved its part into place already.
+                found = next((file for file in (self._part, path) if file.exists()), None)
+                if found is not None:
+                    found.replace(earlier)
+            self._file = pa.OSFile(str(self._part), "wb")
+            self._stream = pa.ipc.new_stream(self._file, LANDMARK_SCHEMA)
+            if earlier.exists():
+                self._copy(earlier, keep_to_frame or 0)
                 earlier.unlink()
         except OSError as error:
             raise self._failure(error) from error
@@ -84,7 +96,7 @@ class LandmarkWriter:
     def finish(self) -> None:
         """Close the file and move it into place."""
         try:
-            self._stream.close()
+            self._close()
             self._part.replace(self._path)
         except OSError as error:
             raise self._failure(error) from error
@@ -98,7 +110,29 @@ class LandmarkWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stream.close()
+        # After an error, such as a full disk, what closing says would hide the cause.
+        with contextlib.suppress(OSError) if error else contextlib.nullcontext():
+            self._close()
+
+    def _close(self) -> None:
+        if not self._file.closed:
+            self._stream.close()
+            self._file.close()
+
+
+def rename_track(path: Path, old: int, new: int) -> None:
+    """Give the landmarks of one track the number of another.
+
+    Raises:
+        InputFileError: the file is no Arrow stream.
+        OutputError: the file cannot be written.
+    """
+    table = read_landmarks(path)
+    tracks = table["track_id"]
+    renamed = pc.if_else(pc.equal(tracks, old), pa.scalar(new, pa.int32()), tracks)
+    table = table.set_column(table.schema.get_field_index("track_id"), LANDMARK_SCHEMA.field("track_id"), renamed)
+    with complete_file(path) as file, pa.ipc.new_stream(file, LANDMARK_SCHEMA) as stream:
+        stream.write_table(table)
 
 
 def read_landmarks(path: Path | str) -> pa.Table:

@@ -41,6 +41,7 @@ def load_backbone(
 
     Raises:
         UnknownNameError: it is neither a known name nor a file.
+        InputFileError: the file cannot be read.
         AssetError: a known backbone's file is not here and cannot be fetched, or is damaged.
         ModelFileError: the file is damaged, has the wrong shape or lacks its description.
         MissingExtraError: the device needs another installation.

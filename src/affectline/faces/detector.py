@@ -21,6 +21,9 @@ class Detector(Protocol):
 
         Args:
             rgb: shape (height, width, 3), uint8, RGB.
+
+        Raises:
+            ShapeError: `rgb` is no such array.
         """
 
     def follow(self, rgb: UInt8Array, expected_boxes_xyxy: FloatArray, phase: int) -> Detections:
@@ -32,4 +35,7 @@ class Detector(Protocol):
             rgb: shape (height, width, 3), uint8, RGB.
             expected_boxes_xyxy: shape (m, 4), float32, reference boxes in pixels.
             phase: counts the calls; says which share of the rest is searched.
+
+        Raises:
+            ShapeError: an array has another shape, or a box is not finite.
         """

@@ -76,7 +76,7 @@ def member_bytes(task_file: Path, member: str) -> bytes:
             return archive.read(member)
     except (zipfile.BadZipFile, KeyError) as error:
         raise ModelFileError(
-            f"{task_file} is not a MediaPipe task file with {member} ({error}); fetch it again with "
+            f"{task_file} is not a MediaPipe task file with {member} in it ({error}); fetch it again with "
             "`affectline models pull face_landmarker`"
         ) from error
     except OSError as error:

@@ -1,0 +1,118 @@
+"""What is left in the output folder by runs after runs, failed runs and killed runs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from affectline import AnalyzeOptions, Timeline
+from affectline.errors import OutputError
+from affectline.inputs import expand_inputs
+from affectline.job_index import JobResult
+from affectline.jobs import OutputOptions, run_jobs
+from affectline.postprocess.smoothing import Smoothing
+from faces_on_video import scenery, write_video
+
+NO_FACES = AnalyzeOptions(action_units=False)
+
+
+@dataclass
+class Silent:
+    """Keeps what it is told."""
+
+    results: list[JobResult] = field(default_factory=list)
+
+    def begin(self, name: str) -> None:
+        pass
+
+    def advance(self, stage: str, done: int, total: int | None) -> None:
+        pass
+
+    def finish(self, result: JobResult) -> None:
+        self.results.append(result)
+
+
+def run(
+    paths: Sequence[Path], out: Path, options: AnalyzeOptions = NO_FACES, *, formats: tuple[str, ...] = ("csv",)
+) -> list[JobResult]:
+    saving = OutputOptions(out, formats, annotate=False)
+    return run_jobs(expand_inputs(paths, None), options, saving, Silent())
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("media") / "clip.mp4", [scenery((96, 96))] * 3)
+
+
+def test_two_runs_on_inputs_of_the_same_name_keep_both_results(clip: Path, tmp_path: Path) -> None:
+    other = write_video(tmp_path / "clip.mp4", [scenery((96, 96))] * 5)
+    out = tmp_path / "out"
+    (first,), (second,) = run([clip], out), run([other], out)
+    assert first.folder == out / "clip"
+    assert second.folder is not None
+    assert second.folder.name.startswith("clip-")
+    assert [len(Timeline.from_csv(folder / "timeline.csv")) for folder in (first.folder, second.folder)] == [3, 5]
+    (again,) = run([clip], out)
+    assert again.folder == first.folder
+
+
+def test_tables_of_an_earlier_run_are_brought_up_to_date(clip: Path, tmp_path: Path) -> None:
+    run([clip], tmp_path, formats=("parquet",))
+    run([clip], tmp_path, AnalyzeOptions(action_units=False, smoothing=Smoothing.off()), formats=("csv",))
+    from_csv, from_parquet = (
+        Timeline.from_csv(tmp_path / "clip" / "timeline.csv"),
+        Timeline.from_parquet(tmp_path / "clip" / "timeline.parquet"),
+    )
+    assert from_csv == from_parquet
+    assert from_csv.provenance.smoothing == Smoothing.off()
+
+
+def test_what_a_killed_run_was_writing_is_removed(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip" / ".annotated.mp4.01234567.tmp").write_bytes(b"half")
+    (tmp_path / "clip" / "notes.txt").write_text("mine")
+    run([clip], tmp_path)
+    names = {file.name for file in (tmp_path / "clip").iterdir()}
+    assert names == {"notes.txt", "timeline.csv", "timeline.png", "summary.json"}
+
+
+def test_results_never_go_into_the_input(tmp_path: Path) -> None:
+    pictures = tmp_path / "photos"
+    pictures.mkdir()
+    (pictures / "1.ppm").write_bytes(b"P6 1 1 255 abc")
+    video = write_video(tmp_path / "annotated.mp4", [scenery((96, 96))] * 2)
+    (tmp_path / "annotated").mkdir()
+    video = video.replace(tmp_path / "annotated" / "annotated.mp4")
+    before = video.read_bytes()
+    results = run([pictures, video], tmp_path)
+    assert [result.status for result in results] == ["failed", "failed"]
+    assert all("choose another --output" in result.message for result in results)
+    assert [file.name for file in pictures.iterdir()] == ["1.ppm"]
+    assert video.read_bytes() == before
+
+
+def test_an_index_that_cannot_be_written_stops_nothing(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path, result: JobResult) -> None:
+        raise OutputError(f"cannot write {folder}/index.csv: No space left on device")
+
+    monkeypatch.setattr("affectline.jobs.record_result", refuse)
+    gone, done = run([tmp_path / "gone.mp4", clip], tmp_path)
+    assert "no such file" in gone.message
+    assert (done.status, "index.csv" in done.message) == ("done", True)
+    assert (tmp_path / "clip" / "timeline.csv").is_file()
+
+
+def test_a_skipped_input_is_listed_even_where_the_index_was_lost(clip: Path, tmp_path: Path) -> None:
+    run([clip], tmp_path)
+    (tmp_path / "index.csv").unlink()
+    saving = OutputOptions(tmp_path, ("csv",), annotate=False, resume=True)
+    run_jobs(expand_inputs([clip], None), NO_FACES, saving, Silent())
+    with (tmp_path / "index.csv").open(newline="") as file:
+        (line,) = csv.DictReader(file)
+    assert (line["status"], line["frames"]) == ("skipped", "3")
