@@ -89,6 +89,23 @@ class TestExpandInputs:
         with pytest.raises(VideoError, match=r"no\*\.mp4: no such file"):
             open_input(items[3], None)
 
+    def test_one_file_named_in_two_ways_is_one_input_but_two_links_are_two(self, tmp_path: Path) -> None:
+        (tmp_path / "sub").mkdir()
+        clip = tmp_path / "clip.mp4"
+        clip.write_bytes(b"x")
+        (tmp_path / "link.mp4").symlink_to(clip)
+        paths = [clip, tmp_path / "sub" / ".." / "clip.mp4", tmp_path / "link.mp4"]
+        assert [item.path for item in expand_inputs(paths, None)] == [clip, tmp_path / "link.mp4"]
+
+    @pytest.mark.parametrize("rate", [0.0, -5.0, float("nan")])
+    def test_an_impossible_rate_is_refused_before_anything_is_read(self, rate: float, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="must be a number above 0"):
+            expand_inputs([tmp_path / "gone.mp4"], rate)
+
+    def test_an_empty_path_is_not_the_present_folder(self) -> None:
+        with pytest.raises(InputError, match="no input given"):
+            expand_inputs([""], None)
+
     def test_colliding_names_all_get_a_digest(self, tmp_path: Path) -> None:
         paths = [touch(tmp_path / name) for name in ("x/clip.mp4", "y/Clip.mov", "z/other.mp4")]
         stems = [item.stem for item in expand_inputs(paths, None)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from affectline import AnalyzeOptions, Timeline
+from affectline import AnalyzeOptions, Sampling, Timeline
 from affectline.errors import OutputError
 from affectline.inputs import expand_inputs
 from affectline.job_index import JobResult
@@ -116,3 +117,11 @@ def test_a_skipped_input_is_listed_even_where_the_index_was_lost(clip: Path, tmp
     with (tmp_path / "index.csv").open(newline="") as file:
         (line,) = csv.DictReader(file)
     assert (line["status"], line["frames"]) == ("skipped", "3")
+
+
+def test_a_span_without_frames_is_said(clip: Path, tmp_path: Path) -> None:
+    options = AnalyzeOptions(action_units=False, sampling=Sampling(start_s=100))
+    (result,) = run([clip], tmp_path, options)
+    assert result.status == "failed"
+    said = r".*clip.mp4 \(it lasts 0.1\d s\) has no frame from --start on and before --end"
+    assert re.fullmatch(said, result.message)

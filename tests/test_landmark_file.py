@@ -7,7 +7,7 @@ import pytest
 
 from affectline.errors import InputFileError, OutputError
 from affectline.faces.landmarks import Landmarks
-from affectline.landmark_file import LandmarkEntry, LandmarkWriter, read_landmarks
+from affectline.landmark_file import LandmarkEntry, LandmarkWriter, read_landmarks, rename_track
 
 
 def entry(frame: int, track: int | None = 1) -> LandmarkEntry:
@@ -96,6 +96,20 @@ def test_starting_anew_forgets_the_part(tmp_path: Path) -> None:
         second.write([entry(5)])
         second.finish()
     assert read_landmarks(path)["frame"].to_pylist() == [5]
+
+
+def test_a_track_can_be_renamed(tmp_path: Path) -> None:
+    path = tmp_path / "landmarks.arrow"
+    with LandmarkWriter(path) as writer:
+        writer.write([entry(0, 3), entry(0, 1), entry(1, None)])
+        writer.write([entry(2, 3), entry(3, 2)])
+        writer.finish()
+    before = read_landmarks(path)
+    rename_track(path, 3, 1)
+    after = read_landmarks(path)
+    assert after["track_id"].to_pylist() == [1, 1, None, 1, 2]
+    assert after.drop_columns("track_id").equals(before.drop_columns("track_id"))
+    assert after.schema.metadata == before.schema.metadata
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

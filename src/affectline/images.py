@@ -42,8 +42,7 @@ def open_images(path: Path, sequence_fps: float | None = None) -> ImageFiles:
         InputFileError: nothing there, no image in the folder, or a single image that cannot be read.
     """
     path = Path(path)
-    if sequence_fps is not None and not (math.isfinite(sequence_fps) and sequence_fps > 0):
-        raise InputError(f"the frame rate of an image sequence must be a number above 0, got {sequence_fps}")
+    check_sequence_rate(sequence_fps)
     if not path.is_dir():
         return _open_one(path)
     files = image_files(path)
@@ -56,6 +55,16 @@ def open_images(path: Path, sequence_fps: float | None = None) -> ImageFiles:
     sizes = (rgb.shape[1::-1] for rgb in map(_read_or_none, files) if rgb is not None)
     rate = Fraction(sequence_fps).limit_denominator(RATE_DENOMINATOR)
     return ImageFiles(_info(path, "sequence", files, next(sizes, (0, 0)), rate), files)
+
+
+def check_sequence_rate(fps: float | None) -> None:
+    """Make sure that an image sequence has no rate or a possible one.
+
+    Raises:
+        InputError: it is not above 0.
+    """
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
+        raise InputError(f"the frame rate of an image sequence must be a number above 0, got {fps}")
 
 
 def image_files(folder: Path) -> tuple[Path, ...]:
@@ -171,7 +180,10 @@ class ImageFiles:
             InputError: the sampling needs times and the images are independent.
         """
         if sampling.needs_times and self.info.frame_rate is None:
-            raise InputError(f"{self.info.path}: independent images have no times; use every, or give a sequence rate")
+            raise InputError(
+                f"{self.info.path}: independent images have no times; take every N-th (--every), or make them a "
+                "video (--sequence FPS)"
+            )
         return self._frames(sampling, -1 if resume_after is None else resume_after[0])
 
     def _frames(self, sampling: Sampling, handled: int) -> Iterator[Frame]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from affectline.errors import InputError, InputFileError
-from affectline.images import IMAGE_SUFFIXES, natural_order, open_images
+from affectline.images import IMAGE_SUFFIXES, check_sequence_rate, natural_order, open_images
 from affectline.video import FrameSource, open_video
 
 VIDEO_SUFFIXES = frozenset(
@@ -49,17 +49,19 @@ def expand_inputs(paths: Sequence[Path | str], sequence_fps: float | None) -> li
         sequence_fps: a folder of images is one video with so many frames per second.
 
     Raises:
-        InputError: no path given.
+        InputError: no path given, or a rate that is not above 0.
         InputFileError: a folder that holds nothing to analyse, or both videos and images.
     """
-    if not paths:
+    if not all(map(str, paths)) or not paths:
         raise InputError("no input given; name a video, an image or a folder")
-    found: dict[Path, str] = {}
+    check_sequence_rate(sequence_fps)
+    found: dict[Path, tuple[Path, str]] = {}
     for typed in paths:
         for path in _matches(typed):
             for file, kind in _expand(path, "images" if sequence_fps is None else "sequence"):
-                found.setdefault(file.absolute(), kind)
-    return _with_stems(found)
+                # The same file may be named in two ways; two links to one file stay two inputs.
+                found.setdefault(file.parent.resolve() / file.name, (file.absolute(), kind))
+    return _with_stems(dict(found.values()))
 
 
 def open_input(item: Input, sequence_fps: float | None) -> FrameSource:

@@ -141,6 +141,10 @@ class _Job:
                 return self._result(finished, "skipped")
         self._prepare_folder()
         raw = self._observe()
+        if not len(raw):
+            duration_s = self.source.info.duration_s
+            length = "" if duration_s is None else f" (it lasts {duration_s:.2f} s)"
+            raise InputError(f"{self.source.info.path}{length} has no frame from --start on and before --end")
         timeline = finish_timeline(raw, self.source, self.models, self.options)
         # A table in another format that an earlier run left would tell something else.
         timeline.write(self.folder, [*self.output.formats, *_table_formats(self.folder)])

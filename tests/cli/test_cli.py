@@ -224,7 +224,7 @@ class TestOtherCommands:
         shown = [frame.rgb for frame in read_frames(demo_clip, Sampling(end_s=4))]
         pictures = [scenery((640, 360)) if 30 <= number < 66 else rgb for number, rgb in enumerate(shown)]
         clip = write_video(tmp_path / "away.mp4", pictures)
-        assert affectline("analyze", clip, "-o", tmp_path / "out", "--no-video").returncode == 0
+        assert affectline("analyze", clip, "-o", tmp_path / "out", "--no-video", "--save-landmarks").returncode == 0
         folder = tmp_path / "out" / "away"
         assert Timeline.from_csv(folder / "timeline.csv").track_ids == (1, 2)
         outcome = affectline("tracks", "merge", folder, 1, 2)
@@ -232,6 +232,9 @@ class TestOtherCommands:
         assert outcome.stdout == "track 2 is now part of track 1; tracks: 1\n"
         assert Timeline.from_csv(folder / "timeline.csv") == Timeline.from_parquet(folder / "timeline.parquet")
         assert Timeline.from_csv(folder / "timeline.csv").track_ids == (1,)
+        assert set(read_landmarks(folder / "landmarks.arrow")["track_id"].to_pylist()) == {1}
+        (line,) = index_lines(tmp_path / "out")
+        assert line["tracks"] == "1"
         wrong = affectline("tracks", "merge", folder, 1, 9)
         assert wrong.returncode == 2
         assert "9" in one_line(wrong)

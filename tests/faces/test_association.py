@@ -45,6 +45,15 @@ def test_another_look_matters_more_the_longer_the_face_was_away_and_after_a_cut(
     assert match_costs([track()], sight(0.04, box(100), looks=others, is_cut=True))[0, 0] >= NO_MATCH
 
 
+def test_after_a_cut_half_a_stranger_is_a_stranger() -> None:
+    # A difference of 0.55, as two people in one light often have.
+    looks = [look(0.64)]
+    assert match_costs([track()], sight(1.0, box(100), looks=looks))[0, 0] == pytest.approx(
+        0.15 + 1.2 * 0.555, abs=0.01
+    )
+    assert match_costs([track()], sight(0.04, box(100), looks=looks, is_cut=True))[0, 0] >= NO_MATCH
+
+
 def test_the_look_of_covered_faces_counts_less() -> None:
     apart = match_costs([track()], sight(0.04, box(100), box(400), looks=[look(3), look(3)]))
     covered = match_costs([track()], sight(0.04, box(100), box(130), looks=[look(3), look(3)]))

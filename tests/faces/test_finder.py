@@ -151,7 +151,28 @@ def test_a_change_of_light_is_no_new_scene() -> None:
     finder = FaceFinder(detector)
     finder.find(frame(0.0))
     assert ids(finder.find(frame(0.04, picture(level=20)))) == [1]
-    assert detector.calls == ["scan", "follow"]
+    assert ids(finder.find(frame(0.08, picture() // 8))) == [1]
+    assert ids(finder.find(frame(0.12, picture()))) == [1]
+    assert detector.calls == ["scan", "follow", "follow", "follow"]
+
+
+def test_new_scenes_are_noticed_in_dark_films_and_behind_black() -> None:
+    detector = ScriptedDetector()
+    finder = FaceFinder(detector)
+    black = np.zeros_like(picture())
+    shown = [picture() // 8, picture(), picture(seed=1) // 8, black, black, picture(seed=1)]
+    for n, rgb in enumerate(shown):
+        finder.find(frame(n / 25, rgb))
+    assert detector.calls == ["scan", "follow", "scan", "scan", "follow", "scan"]
+
+
+def test_noise_in_the_dark_is_no_new_scene() -> None:
+    detector = ScriptedDetector()
+    finder = FaceFinder(detector)
+    rng = np.random.default_rng(0)
+    for n in range(5):
+        finder.find(frame(n / 25, rng.integers(0, 4, (180, 320, 3)).astype(np.uint8)))
+    assert detector.calls == ["scan", *["follow"] * 4]
 
 
 def test_a_corrupt_frame_shows_nobody_and_changes_nothing() -> None:

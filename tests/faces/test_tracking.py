@@ -258,6 +258,27 @@ def test_after_a_cut_place_alone_does_not_make_a_face_the_same() -> None:
         assert face.track_id == track_id
 
 
+def test_who_turns_up_some_frames_after_a_cut_is_nobody_of_before() -> None:
+    for is_cut, track_id in ((True, 2), (False, 1)):
+        tracker = Tracker()
+        follow(film([Actor(at(300, 180), texture=1)], every(25, 1)), tracker)
+        for empty in film([], [1.0, 1.04]):
+            assert tracker.update(empty.t, empty.rgb, empty.detections, is_cut=is_cut and empty.t == 1) == []
+        (shot,) = film([Actor(at(300, 180), texture=2)], [1.08])
+        (face,) = tracker.update(shot.t, shot.rgb, shot.detections)
+        assert face.track_id == track_id
+
+
+def test_who_is_filmed_again_after_a_cut_keeps_the_number() -> None:
+    tracker = Tracker()
+    follow(film([Actor(at(300, 180), texture=1)], every(25, 1)), tracker)
+    for empty in film([], [1.0, 1.04]):
+        tracker.update(empty.t, empty.rgb, empty.detections, is_cut=empty.t == 1)
+    (shot,) = film([Actor(at(300, 180), texture=1)], [1.08])
+    (face,) = tracker.update(shot.t, shot.rgb, shot.detections, is_cut=True)
+    assert face.track_id == 1
+
+
 def test_numbers_count_from_1_by_appearance_and_the_largest_first() -> None:
     actors = [Actor(at(100, 180), size=40), Actor(at(300, 180), size=80), Actor(at(500, 180), hidden=[(0, 0.5)])]
     frames = follow(film(actors, every(25, 1)))

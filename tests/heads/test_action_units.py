@@ -53,6 +53,12 @@ HAND_COMPUTED = [
     (ActionUnit.AU2, {"browOuterUpLeft": 0.7, "browOuterUpRight": 0.1, "browInnerUp": 0.3}, 0.5),
     (ActionUnit.AU2, {"browOuterUp": 1}, 0),
     (ActionUnit.AU4, {"browDown": 0.055}, 0.5),
+    (ActionUnit.AU4, {"browDown": 0.055, "mouthSmile": 0.35}, 0.25),
+    (ActionUnit.AU4, {"browDown": 0.25, "mouthSmile": 0.9}, 0),
+    (ActionUnit.AU4, {"browDown": 0.45, "mouthSmile": 0.9}, 0.5),
+    (ActionUnit.AU4, {"browDown": 0.6, "mouthSmile": 0.9}, 1),
+    (ActionUnit.AU4, {"browDown": 0.1, "mouthSmile": 0.9, "mouthShrugUpper": 0.025}, 0.5),
+    (ActionUnit.AU4, {"browDown": 0.1, "mouthSmile": 0.9, **CRYING}, 1),
     (ActionUnit.AU6, {"eyeSquint": 0.3, "mouthSmile": 0.6}, 0.5),
     (ActionUnit.AU6, {"eyeSquint": 0.3, "mouthSmile": 0.4}, 0.25),
     (ActionUnit.AU6, {"eyeSquint": 1}, 0),
@@ -150,7 +156,9 @@ def test_one_rule_for_each_unit_in_order() -> None:
     for rule in RULES:
         assert 0 < rule.threshold < 1
         for ramp in rule.ramps:
-            assert ramp.start < ramp.full
+            # What excludes may be the lack of a movement: then the ramp falls.
+            assert ramp.start < ramp.full or ramp in rule.excluded_by
+            assert ramp.start != ramp.full
             assert set(ramp.blendshapes) <= set(BLENDSHAPES)
 
 

@@ -158,6 +158,26 @@ class TestSmoothing:
         assert cells(table, "au12", "au12_on", "valence") == [(0, False, 0), (None, None, 0), (0, False, 0)]
 
 
+@pytest.mark.parametrize(
+    ("interval_s", "scores", "is_kept"),
+    [
+        (0.04, [0.9, 0.71, 0.8], True),
+        (0.04, [0.9, 0.69, 0.8], False),
+        (0.04, [*[0.65] * 20, 0.8, 0.8], False),
+        (0.04, [*[0.65] * 20, 0.8, 0.8, 0.8], True),
+        (0.2, [0.9, 0.65], False),
+        (0.2, [0.9, 0.71], True),
+        (1.0, [0.4], True),
+    ],
+)
+def test_a_track_needs_clear_observations(interval_s: float, scores: list[float], is_kept: bool) -> None:
+    rows = [face(i, interval_s=interval_s, face_score=score) for i, score in enumerate(scores)]
+    rows += [blank(i, interval_s=interval_s) for i in range(len(scores), len(scores) + 5)]
+    table = finish(raw_table(rows), UNSMOOTHED)
+    expected = ["observed" if is_kept else "no_face"] * len(scores)
+    assert table["status"].to_pylist() == [*expected, *["no_face"] * 5]
+
+
 def test_numbers_are_rounded_once_for_all_files():
     rows = track(range(3), valence=0.123456789, box_x1=10.129, time_s=0.0)
     table = finish(raw_table([{**row, "time_s": row["frame"] / 24000 * 1001} for row in rows]), UNSMOOTHED)

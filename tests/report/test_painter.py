@@ -73,6 +73,19 @@ def test_cards_cover_no_other_face() -> None:
         assert picture[int(y1) + 8 : int(y2) - 8, int(x1) + 8 : int(x2) - 8].max() == 0
 
 
+def test_labels_cover_no_other_face_and_no_other_label() -> None:
+    # The usual place of the first label is on the second face, and that of the third on the second label.
+    boxes = [(200.0, 150.0, 290.0, 250.0), (295.0, 100.0, 380.0, 190.0), (400.0, 110.0, 500.0, 200.0)]
+    together = painted([mark(box, track=number) for number, box in enumerate(boxes, 1)])
+    for x1, y1, x2, y2 in boxes:
+        assert together[int(y1) + 8 : int(y2) - 8, int(x1) + 8 : int(x2) - 8].max() == 0
+    number_colours = [(51, 34, 136), (136, 34, 85), (17, 119, 51)]
+    for number, (box, colour) in enumerate(zip(boxes, number_colours, strict=True), 1):
+        alone = painted([mark(box, track=number)])
+        shown, all_of_it = ((np.abs(p.astype(int) - colour).max(axis=2) < 3).sum() for p in (together, alone))
+        assert shown > 0.95 * all_of_it > 50
+
+
 def test_nothing_is_drawn_without_faces() -> None:
     assert painted([]).max() == 0
 

@@ -106,6 +106,19 @@ def test_only_four_tracks_are_shown_and_the_caption_says_so() -> None:
     assert "Valence is zero-shot. 2 more tracks with fewer rows not shown." in words_in(figure)
 
 
+def test_faces_of_images_that_are_left_out_are_named_so() -> None:
+    rows = [face_row(0, track=None, time_s=None) for _ in range(5)]
+    assert "VA zero-shot. 1 more face with fewer rows not shown." in words_in(
+        draw_timeline(table_of(rows), "", "VA zero-shot")
+    )
+
+
+def test_one_image_has_one_whole_number_below_it() -> None:
+    lowest = panels_of(draw_timeline(table_of([face_row(0, track=None, time_s=None)]), "", ""))[-1]
+    low, high = lowest.get_xlim()
+    assert [tick for tick in lowest.get_xticks() if low <= tick <= high] == [0]
+
+
 def test_images_are_points_over_their_index() -> None:
     rows = [face_row(frame, track=None, time_s=None) for frame in range(3)]
     panels = panels_of(draw_timeline(table_of(rows), "", ""))

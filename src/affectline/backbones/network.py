@@ -31,7 +31,7 @@ class Network:
 
     Args:
         content: of an ONNX file.
-        place: the file's name, for messages.
+        place: the file, for messages.
         device: `cpu` or `cuda`.
         threads: how many it may use; all cores if None.
 
@@ -84,7 +84,9 @@ def _open_session(content: bytes, place: str, device: str, threads: int | None) 
     try:
         session = onnxruntime.InferenceSession(content, _options(threads), providers=[provider])
     except _ORT_ERRORS as error:
-        raise ModelFileError(f"{place} is damaged or no ONNX network: {_first_line(error)}") from error
+        raise ModelFileError(
+            f"{place} is damaged or no ONNX network; get the file again or name another one ({_first_line(error)})"
+        ) from error
     # ONNX Runtime falls back to the CPU and only logs it.
     if provider not in session.get_providers():
         raise MissingExtraError(
@@ -113,7 +115,7 @@ def expose_embedding(content: bytes, place: str) -> bytes:
 
     Args:
         content: of a file that is known to be an ONNX network.
-        place: the file's name, for messages.
+        place: the file, for messages.
 
     Raises:
         ModelFileError: the network has more than one output or does not end in a Gemm.

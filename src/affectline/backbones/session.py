@@ -57,13 +57,13 @@ def load_backbone(
         raise InputFileError(f"cannot read {path}: {error.strerror}") from error
     digest = hashlib.sha256(content).hexdigest()
     if known is None or known.form is Form.AFFECTLINE:
-        network = Network(content, path.name, device, threads)
+        network = Network(content, str(path), device, threads)
         text = network.metadata.get(METADATA_KEY)
         if text is not None:
-            place = f'metadata_props["{METADATA_KEY}"] of {path.name}'
+            place = f'metadata_props["{METADATA_KEY}"] of {path}'
             return Backbone(network, parse_description(text, Form.AFFECTLINE, place), digest)
     spec = known or _read_sidecar(path)
-    return Backbone(Network(expose_embedding(content, path.name), path.name, device, threads), spec, digest)
+    return Backbone(Network(expose_embedding(content, str(path)), str(path), device, threads), spec, digest)
 
 
 def _read_sidecar(path: Path) -> BackboneSpec:
@@ -77,7 +77,7 @@ def _read_sidecar(path: Path) -> BackboneSpec:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ModelFileError(f"cannot read {sidecar}: {error}") from error
-    return parse_description(text, Form.EMOTIEFFLIB, sidecar.name)
+    return parse_description(text, Form.EMOTIEFFLIB, str(sidecar))
 
 
 class Backbone:
@@ -182,7 +182,7 @@ def _split_scores(scores: FloatArray, spec: BackboneSpec, place: str) -> list[Fl
         also = " and valence_arousal" if spec.has_valence_arousal else " without valence_arousal"
         raise ModelFileError(
             f"{place} gives {scores.shape[1:]} values for each face, but its description of {labels} labels{also} "
-            f"asks for ({width},)"
+            f"asks for ({width},); correct the description or take another file"
         )
     return [scores[:, :labels], *(scores[:, column] for column in range(labels, width))]
 
@@ -207,7 +207,7 @@ def _batch_size(network: Network, spec: BackboneSpec) -> int:
     if len(rest) != len(expected) or any(size not in (None, want) for size, want in zip(rest, expected, strict=True)):
         raise ModelFileError(
             f"{network.place} has an input of shape {network.input_shape}, but its description asks for "
-            f"(n, 3, {spec.size}, {spec.size})"
+            f"(n, 3, {spec.size}, {spec.size}); correct the size there or take another file"
         )
     if batch not in (None, 1):
         raise ModelFileError(

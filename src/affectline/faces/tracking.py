@@ -164,6 +164,8 @@ class Tracker:
             if is_alone[row]:
                 track.learn_look(sight.time_s, sight.looks[row])
             track.motion.observe(sight.time_s, sight.boxes_xyxy[row])
+        for track in self._tracks:
+            track.is_cut_off = track not in seen and (track.is_cut_off or sight.is_cut)
         alive = [track for track in self._tracks if track in seen or self._is_alive(track, sight.time_s)]
         started = self._start_tracks(matches)
         self._tracks = alive + list(started)

@@ -133,7 +133,9 @@ RULES = (
         ActionUnit.AU4,
         Ramp(_both("browDown"), 0.01, 0.1),
         "The same movement. The network answers weakly: 0.04 to 0.1 for clearly knit brows, 0.4 for posed anger,"
-        " under 0.02 at rest; hence the steep ramp.",
+        " under 0.02 at rest; hence the steep ramp. It also takes the narrowed eyes of a smile for lowered brows (0.03"
+        " to 0.3, seldom more), so beside a smile only more than that counts, unless a raised chin shows crying.",
+        excluded_by=(_SMILE, Ramp(_both("browDown"), 0.6, 0.3), Ramp(("mouthShrugUpper",), 0.035, 0.015)),
     ),
     Rule(
         ActionUnit.AU6,

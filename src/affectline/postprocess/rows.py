@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -43,6 +44,9 @@ class Measures:
             *(label.column for label in self.expressions),
             *(unit.column for unit in ABAW_ACTION_UNITS),
         )
+
+    face_score: ClassVar[int] = 0
+    """Its position, whatever the classes are."""
 
     @property
     def detection(self) -> slice:

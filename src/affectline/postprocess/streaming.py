@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from affectline.errors import ShapeError
-from affectline.postprocess.finish import FinishSettings, fill_and_smooth, finish, median_interval_s
+from affectline.postprocess.finish import FinishSettings, are_seen_enough, fill_and_smooth, finish, median_interval_s
 from affectline.postprocess.gaps import TIME_TOLERANCE_S, stretch_numbers
 from affectline.postprocess.rows import FaceRows, Frames, Measures, build_table, split_table
 from affectline.postprocess.smoothing import reach_s
@@ -125,7 +125,7 @@ class StreamingFinisher:
         needed = self._settings.fewest_observations(interval_s, self._n_frames)
         # Rows of a frame that has been given out have been found to belong to a stretch that is long enough.
         is_trusted = np.bincount(stretches, rows.frame < self._next_frame) > 0
-        is_long = (is_trusted | (np.bincount(stretches) >= needed))[stretches]
+        is_long = (is_trusted | are_seen_enough(rows, stretches, needed))[stretches]
         last_row = np.searchsorted(stretches, stretches, side="right") - 1
         has_ended = (now_s - rows.time_s[last_row] > max_gap_s + TIME_TOLERANCE_S) | is_last
         undecided = rows.frame[~is_long & ~has_ended]

@@ -40,6 +40,7 @@ class Painter:
         self._unit: float = min(max((min(size_wh) / 360) ** 0.75, 0.5), 4.0)
         self._card = _Card(self._unit)
         self._sides: dict[int, int] = {}
+        self._label_sides: dict[int, int] = {}
 
     def draw(self, rgb: UInt8Array, marks: Sequence[Mark]) -> None:
         """Draw faces onto a frame, in place.
@@ -51,16 +52,18 @@ class Painter:
         boxes = [_rounded(mark.box_xyxy) for mark in marks]
         for mark in marks:
             self._draw_box(rgb, mark)
+        # Large faces choose first where their label and their card go.
+        by_size = sorted(range(len(marks)), key=lambda n: boxes[n][1] - boxes[n][3])
         taken: list[Box] = []
-        # Large faces choose first where their card goes.
-        for number in sorted(range(len(marks)), key=lambda n: boxes[n][1] - boxes[n][3]):
+        for number in by_size:
+            others = boxes[:number] + boxes[number + 1 :] + taken
+            taken.append(self._draw_label(rgb, marks[number], boxes[number], others))
+        for number in by_size:
             others = boxes[:number] + boxes[number + 1 :] + taken
             place = self._card_place(marks[number], boxes[number], others)
             if place is not None:
                 self._card.draw(rgb, place, marks[number])
                 taken.append((*place, place[0] + self._card.width, place[1] + self._card.height))
-        for mark, box in zip(marks, boxes, strict=True):
-            self._draw_label(rgb, mark, box)
 
     def _px(self, units: float) -> int:
         return max(1, round(units * self._unit))
@@ -76,7 +79,8 @@ class Painter:
         for shade, width in ((_DARK, thickness + 2), (colour, thickness)):
             cv2.polylines(rgb, points, False, shade, width, cv2.LINE_AA, _SHIFT)
 
-    def _draw_label(self, rgb: UInt8Array, mark: Mark, box: Box) -> None:
+    def _draw_label(self, rgb: UInt8Array, mark: Mark, box: Box, others: list[Box]) -> Box:
+        """Draw a face's label, away from other faces and labels where that can be, and return its place."""
         is_small = box[3] - box[1] < self._px(_SMALL_FACE)
         word = (mark.expression or "face") if is_small else expression_word(mark)
         colour = _colour(mark)
@@ -85,10 +89,24 @@ class Painter:
             parts.insert(0, (str(mark.track_id), track_rgb(mark.track_id), _WHITE))
         sprite = tag(tuple(parts), max(7, self._px(9 if is_small else 13)))
         width, height = sprite.size_wh
-        x = min(max(box[0] - self._px(1), 0), self._width - width)
-        above = box[1] - height - self._px(1)
-        y = above if above >= 0 else max(box[1] + self._px(2), 0)
-        sprite.paste(rgb, max(x, 0), min(y, self._height - height))
+        places = list(self._label_places(box, sprite.size_wh))
+        last = self._label_sides.get(mark.track_id or 0, 0)
+        sides = sorted(range(len(places)), key=lambda n: n != last)
+        side = next((n for n in sides if self._is_free(places[n], sprite.size_wh, others)), 0)
+        self._label_sides[mark.track_id or 0] = side
+        x, y = places[side]
+        sprite.paste(rgb, x, y)
+        return x, y, x + width, y + height
+
+    def _label_places(self, box: Box, size_wh: tuple[int, int]) -> Iterator[tuple[int, int]]:
+        """Return where a label may go, the usual place first: above the box, else below, from its left or right."""
+        width, height = size_wh
+        gap, most = self._px(1), max(self._height - height, 0)
+        above = box[1] - height - gap
+        top = above if above >= 0 else max(box[1] + self._px(2), 0)
+        for y in (min(top, most), min(max(box[3] + gap, 0), most)):
+            for x in (box[0] - gap, box[2] + gap - width):
+                yield max(min(max(x, 0), self._width - width), 0), y
 
     def _card_place(self, mark: Mark, box: Box, others: list[Box]) -> tuple[int, int] | None:
         """Return where a face's card goes: beside it, where it was last if that is free; else inside a large box."""
@@ -97,7 +115,7 @@ class Painter:
         places = list(self._places_beside(box))
         last = self._sides.get(mark.track_id or 0, 0)
         for side in sorted(range(len(places)), key=lambda n: n != last):
-            if self._is_free(places[side], others):
+            if self._is_free(places[side], self._card.size_wh, others):
                 self._sides[mark.track_id or 0] = side
                 return places[side]
         inside = (
@@ -105,7 +123,7 @@ class Painter:
             min(box[3], self._height) - self._card.height - self._px(4),
         )
         has_room = inside[0] - box[0] > 1.2 * self._card.width and inside[1] - box[1] > 1.2 * self._card.height
-        return inside if has_room and self._is_free(inside, others) else None
+        return inside if has_room and self._is_free(inside, self._card.size_wh, others) else None
 
     def _places_beside(self, box: Box) -> Iterator[tuple[int, int]]:
         gap = self._px(6)
@@ -116,9 +134,9 @@ class Painter:
         x = min(max(box[0], low), max(self._width - self._card.width - low, low))
         yield x, box[3] + gap
 
-    def _is_free(self, place: tuple[int, int], others: list[Box]) -> bool:
+    def _is_free(self, place: tuple[int, int], size_wh: tuple[int, int], others: list[Box]) -> bool:
         x1, y1 = place
-        x2, y2 = x1 + self._card.width, y1 + self._card.height
+        x2, y2 = x1 + size_wh[0], y1 + size_wh[1]
         if x1 < 0 or y1 < 0 or x2 > self._width or y2 > self._height:
             return False
         return not any(x1 < box[2] and box[0] < x2 and y1 < box[3] and box[1] < y2 for box in others)
@@ -133,6 +151,7 @@ class _Card:
         self._gauge_height = self.width
         self._row_height = round(11 * unit)
         self.height = self._gauge_height + STRONGEST * self._row_height + round(4 * unit)
+        self.size_wh = self.width, self.height
         self._radius = 24 * unit
         self._bare = self._ground(self._gauge_height)
         self._full = self._ground(self.height)

@@ -86,7 +86,8 @@ def draw_timeline(table: pa.Table, title: str, caption: str) -> Figure:
     expressions, units = expressions_in(table), action_units_in(table)
     heights = [_VA_HEIGHT, *[_EXPRESSION_HEIGHT] * bool(expressions), *[_AU_HEIGHT] * bool(units)]
     if left_out:
-        caption += f" {left_out} more {'track' if left_out == 1 else 'tracks'} with fewer rows not shown."
+        word = ("track" if grid.has_time else "face") + ("" if left_out == 1 else "s")
+        caption = f"{caption.rstrip('.')}. {left_out} more {word} with fewer rows not shown."
     lines = textwrap.wrap(_printable(caption), 140)
 
     canvas = _Canvas(heights, max(1, len(tracks)), len(lines))
@@ -294,7 +295,7 @@ def _legend(axes: Axes, handles: Sequence[Artist], names: Sequence[str]) -> None
 
 def _set_time_axis(axes: Axes, grid: Grid) -> None:
     if not grid.has_time:
-        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
         return
     span = float(grid.edges[-1] - grid.edges[0])
     if span < _SHORT_VIDEO_S:

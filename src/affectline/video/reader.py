@@ -121,7 +121,10 @@ class VideoFile:
     def _final_report(self, run: _Run, pictures: Pictures, start: Start) -> ReadReport:
         problems = []
         if is_cut(self.info.path, self.info.container or ""):
-            problems.append("the file ends early: it was cut while it was recorded or copied")
+            problems.append(
+                f"the file ends early, after {run.index + 1} frames: it was cut while it was recorded or copied; "
+                "if it is whole elsewhere, copy it again"
+            )
         elif pictures.has_read_error:
             problems.append("part of the file could not be read")
         expected = self.info.frame_count if start is FILE_START else None
