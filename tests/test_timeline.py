@@ -220,6 +220,15 @@ class TestOtherFiles:
         assert Summary.from_json((folder / "summary.json").read_text(encoding="utf-8")) == video.summary
         assert Timeline.from_parquet(folder / "timeline.parquet") == Timeline.from_csv(folder / "timeline.csv") == video
 
+    def test_jsonl_comes_back_equal(self, video, tmp_path):
+        images = timeline([image(0, 'a "b"\\ü\n.jpg', au12=0.7), {**blank(1), "time_s": None, "source": "c"}], True)
+        for number, written in enumerate((video, images)):
+            written.write(tmp_path / str(number), ["jsonl"])
+            assert Timeline.from_jsonl(tmp_path / str(number) / "timeline.jsonl") == written
+        (tmp_path / "0" / "timeline.jsonl").write_text("rubbish")
+        with pytest.raises(InputFileError, match="as a result table"):
+            Timeline.from_jsonl(tmp_path / "0" / "timeline.jsonl")
+
     def test_parquet_metadata_have_the_keys_of_the_summary(self, video, tmp_path):
         video.to_parquet(tmp_path / "a.parquet")
         metadata = pyarrow.parquet.read_schema(tmp_path / "a.parquet").metadata

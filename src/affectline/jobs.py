@@ -259,7 +259,9 @@ def _read_timeline(folder: Path) -> Timeline:
         return Timeline.from_parquet(folder / "timeline.parquet")
     if (folder / "timeline.csv").is_file():
         return Timeline.from_csv(folder / "timeline.csv")
-    raise InputFileError(f"{folder} has no timeline.parquet or timeline.csv; name the folder of one analysed input")
+    if (folder / "timeline.jsonl").is_file():
+        return Timeline.from_jsonl(folder / "timeline.jsonl")
+    raise InputFileError(f"{folder} has no timeline.parquet, .csv or .jsonl; name the folder of one analysed input")
 
 
 def _draw(timeline: Timeline, folder: Path) -> None:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+import pyarrow.json
 import pyarrow.parquet
 
 from affectline.atomic_file import complete_file
@@ -100,6 +101,32 @@ def read_csv(path: Path, schema: pa.Schema) -> pa.Table:
     try:
         return pyarrow.csv.read_csv(path, parse_options=parse, convert_options=convert)
     except (pa.ArrowException, OSError) as error:
+        raise InputFileError(f"cannot read {path} as a result table: {error}") from error
+
+
+def read_jsonl(path: Path, schema: pa.Schema) -> pa.Table:
+    """Read a file that `write_jsonl` wrote, with one object for each row.
+
+    Raises:
+        InputFileError: the file is missing or no such file.
+    """
+    parse = pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
+    try:
+        return pyarrow.json.read_json(path, parse_options=parse) if path.stat().st_size else schema.empty_table()
+    except (pa.ArrowException, OSError) as error:
+        raise InputFileError(f"cannot read {path} as a result table: {error}") from error
+
+
+def jsonl_column_names(path: Path) -> list[str]:
+    """Return the keys of the first object of a JSONL file; none if it is empty.
+
+    Raises:
+        InputFileError: the file is missing or its first line is no JSON object.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            return list(dict(json.loads(file.readline() or "{}")))
+    except (OSError, ValueError) as error:
         raise InputFileError(f"cannot read {path} as a result table: {error}") from error
 
 

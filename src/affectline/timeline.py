@@ -20,7 +20,9 @@ from affectline.provenance import Provenance, Summary, summarise
 from affectline.schema import timeline_schema
 from affectline.table_files import (
     csv_column_names,
+    jsonl_column_names,
     read_csv,
+    read_jsonl,
     read_parquet,
     write_csv,
     write_jsonl,
@@ -210,6 +212,21 @@ class Timeline:
         provenance = _read_summary(path)
         schema = timeline_schema(provenance.expressions, with_source="source" in names)
         return cls(read_csv(path, schema), provenance)
+
+    @classmethod
+    def from_jsonl(cls, path: Path | str) -> Timeline:
+        """Read what `write` wrote as JSONL; equal to the timeline that was written.
+
+        Raises:
+            InputFileError: the table or the summary beside it is missing or not what its name says.
+            InputError: the summary lacks a key or has a value of the wrong type.
+            ShapeError: the table is no result table of the summary's expressions.
+        """
+        path = Path(path)
+        names = jsonl_column_names(path)
+        provenance = _read_summary(path)
+        schema = timeline_schema(provenance.expressions, with_source="source" in names)
+        return cls(read_jsonl(path, schema), provenance)
 
     @classmethod
     def from_parquet(cls, path: Path | str) -> Timeline:

@@ -65,6 +65,11 @@ class TestAnalyze:
         (line,) = index_lines(tmp_path)
         assert (line["folder"], line["status"], line["frames"]) == ("empty", "done", "6")
 
+    def test_a_finished_input_is_skipped_whatever_its_format(self, empty_clip: Path, tmp_path: Path) -> None:
+        words = ["analyze", empty_clip, "-o", tmp_path, "--no-video", "--format", "jsonl"]
+        assert "done" in affectline(*words).stdout
+        assert "skipped" in affectline(*words, "--resume").stdout
+
     def test_one_bad_input_does_not_stop_the_others(self, empty_clip: Path, tmp_path: Path) -> None:
         text = tmp_path / "notes é.mp4"
         text.write_text("not a video at all\n" * 50)
