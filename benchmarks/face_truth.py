@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
+from affectline import Sampling, read_frames
 from affectline.faces.landmarks import LandmarkNetwork, Landmarks
 from affectline.faces.mesh import LEFT_EYE_OUTER_CORNER, RIGHT_EYE_OUTER_CORNER
 from affectline.faces.reference import keep_distinct
@@ -68,7 +68,5 @@ def read_photograph(path: Path) -> UInt8Array:
 
 def read_clip(path: Path, every: int) -> Iterator[UInt8Array]:
     """Yield every so many-th frame of a clip."""
-    with av.open(str(path)) as container:
-        for index, frame in enumerate(container.decode(video=0)):
-            if index % every == 0:
-                yield frame.to_ndarray(format="rgb24")
+    for frame in read_frames(path, Sampling(every=every)):
+        yield frame.rgb

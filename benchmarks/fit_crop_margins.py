@@ -15,11 +15,11 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from affectline import Sampling, read_frames
 from affectline.backbones import DEFAULT_BACKBONE, load_backbone
 from affectline.faces.crops import crop_face
 from affectline.faces.landmarks import LandmarkNetwork
@@ -162,10 +162,8 @@ def pictures_of(path: Path) -> Iterator[UInt8Array]:
     if picture is not None:
         yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
         return
-    with av.open(str(path)) as container:
-        for number, frame in enumerate(container.decode(video=0)):
-            if number % EVERY == 0:
-                yield frame.to_ndarray(format="rgb24")
+    for frame in read_frames(path, Sampling(every=EVERY)):
+        yield frame.rgb
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ class JobResult:
     """What came of one input: a line of index.csv.
 
     Attributes:
-        input: the path as it was given.
+        input: the absolute path.
         folder: where the results are; None if there are none.
         status: `done`, `incomplete` (part of the input could not be read), `failed`, or `skipped` (was done before).
         frames: sampled frames.

@@ -18,7 +18,7 @@ from affectline.errors import AffectlineError, InputError, InputFileError, Outpu
 from affectline.inputs import Input, open_input
 from affectline.job_index import JobResult, folder_name, record_counts, record_result
 from affectline.landmark_file import LandmarkWriter, rename_track
-from affectline.observe import Models, Observer
+from affectline.observe import Models, Observer, raw_rows_schema
 from affectline.options import AnalyzeOptions
 from affectline.part import PartContents, PartWriter, resume_part
 from affectline.report.annotate import annotate_video
@@ -181,7 +181,7 @@ class _Job:
 
     def _observe(self) -> pa.Table:
         """Return the raw rows of the input, keeping them on disk while they grow."""
-        schema = Observer(self.models, names=self.source.names).schema
+        schema = raw_rows_schema(self.models, self.source.names)
         part, earlier = self._open_part(schema)
         state, after = (None, None) if earlier is None else (earlier.state, _last_frame(earlier))
         observer = Observer(self.models, self.options.max_faces, self.source.names, state)
@@ -255,12 +255,10 @@ def _last_frame(contents: PartContents) -> tuple[int, float]:
 
 
 def _read_timeline(folder: Path) -> Timeline:
-    if (folder / "timeline.parquet").is_file():
-        return Timeline.from_parquet(folder / "timeline.parquet")
-    if (folder / "timeline.csv").is_file():
-        return Timeline.from_csv(folder / "timeline.csv")
-    if (folder / "timeline.jsonl").is_file():
-        return Timeline.from_jsonl(folder / "timeline.jsonl")
+    readers = {"parquet": Timeline.from_parquet, "csv": Timeline.from_csv, "jsonl": Timeline.from_jsonl}
+    for name, read in readers.items():
+        if (folder / f"timeline.{name}").is_file():
+            return read(folder / f"timeline.{name}")
     raise InputFileError(f"{folder} has no timeline.parquet, .csv or .jsonl; name the folder of one analysed input")
 
 

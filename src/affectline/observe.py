@@ -16,6 +16,7 @@ from affectline.faces.detector import Detector
 from affectline.faces.finder import FaceFinder
 from affectline.faces.landmarks import LandmarkNetwork, LandmarkReader, Landmarks
 from affectline.faces.quality import LOW_QUALITY, face_quality
+from affectline.faces.reference import average_keypoints
 from affectline.heads.action_units import action_units
 from affectline.heads.pretrained import Scores, score_features
 from affectline.labels import ABAW_ACTION_UNITS, Status
@@ -51,9 +52,10 @@ class Models:
 
 @dataclass(slots=True)
 class Seen:
-    """One sampled frame on its way through the stages."""
+    """One sampled frame on its way through the stages; the last of a block takes along what each stage had reached."""
 
     frame: Frame
+    ends_block: bool
     faces: Sequence[Face]
     qualities: Sequence[float]
     prepared: Sequence[FloatArray]
@@ -70,14 +72,17 @@ class RawBlock:
         rows: in the schema of `schema.raw_schema`, whole frames only.
         state: JSON text; an `Observer` restored from it goes on behind the last frame as if nothing had happened.
             Empty where the rows do not end at such a point.
-        landmarks: one entry for each row with a face, in row order.
-        frames: how many frames the rows stand for.
+        landmarks: one entry for each row with a face in which the network saw landmarks, in row order.
     """
 
     rows: pa.RecordBatch
     state: str
     landmarks: Sequence[LandmarkEntry] = field(repr=False, default=())
-    frames: int = 0
+
+
+def raw_rows_schema(models: Models, names: Sequence[str] | None) -> pa.Schema:
+    """Return the schema of the rows that an `Observer` of these models and file names gives."""
+    return raw_schema(models.backbone.spec.labels, with_source=names is not None)
 
 
 class Observer:
@@ -104,7 +109,7 @@ class Observer:
         self._names = names
         self._finder = None if models.detector is None else FaceFinder(models.detector, max_faces)
         self._reader = None if models.landmarks is None else LandmarkReader(models.landmarks)
-        self.schema = raw_schema(models.backbone.spec.labels, with_source=names is not None)
+        self.schema = raw_rows_schema(models, names)
         if state:
             self._restore(state)
 
@@ -146,11 +151,12 @@ class Observer:
             faces = self._faces(frame)
             seen = Seen(
                 frame,
+                number % BLOCK_FRAMES == 0,
                 faces,
                 [face_quality(frame.rgb, face) for face in faces],
                 [self._prepare(frame, face) for face in faces],
             )
-            if number % BLOCK_FRAMES == 0 and self._finder is not None:
+            if seen.ends_block and self._finder is not None:
                 seen.finder_state = self._finder.state()
             yield seen
 
@@ -168,10 +174,10 @@ class Observer:
         return backbone.prepare(crop_face(frame.rgb, face.box_xyxy, backbone.spec.crop))
 
     def _mark(self, seen: Iterable[Seen]) -> Iterator[Seen]:
-        for number, item in enumerate(seen, start=1):
+        for item in seen:
             if self._reader is not None:
-                item.landmarks = self._reader.read(item.frame.rgb, list(item.faces))
-                if number % BLOCK_FRAMES == 0:
+                item.landmarks = self._reader.read(item.frame.rgb, item.faces)
+                if item.ends_block:
                     item.landmark_state = self._reader.state()
             # Nobody looks at the picture again; a block of them would not fit into memory.
             item.frame = replace(item.frame, rgb=_NO_PIXELS)
@@ -179,13 +185,13 @@ class Observer:
 
     def _run(self, seen: Iterable[Seen]) -> Iterator[RawBlock]:
         block = _Block(self._models.backbone, self._names)
-        for number, item in enumerate(seen, start=1):
+        for item in seen:
             block.add(item)
-            if number % BLOCK_FRAMES == 0:
+            if item.ends_block:
                 state = {"finder": item.finder_state, "landmarks": item.landmark_state}
                 yield block.build(self.schema, json.dumps(state))
                 block = _Block(self._models.backbone, self._names)
-        if block.frames:
+        if block:
             yield block.build(self.schema, "")
 
 
@@ -198,10 +204,11 @@ class _Block:
         self._waiting: list[FloatArray] = []
         self._scores: list[Scores] = []
         self._rows: list[_Row] = []
-        self.frames = 0
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
     def add(self, item: Seen) -> None:
-        self.frames += 1
         if not item.faces:
             self._rows.append(_Row(item.frame))
         marks = item.landmarks or [None] * len(item.faces)
@@ -225,7 +232,7 @@ class _Block:
             for row in self._rows
             if row.face is not None and row.landmarks is not None
         ]
-        return RawBlock(pa.RecordBatch.from_arrays(arrays, schema=schema), state, entries, self.frames)
+        return RawBlock(pa.RecordBatch.from_arrays(arrays, schema=schema), state, entries)
 
     def _row_columns(self) -> dict[str, object]:
         rows = self._rows
@@ -283,16 +290,14 @@ class _Row:
 _NO_BOX = np.full(4, np.nan, np.float32)
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 
-_UPRIGHT_KEYPOINTS = np.array([(0.31, 0.38), (0.69, 0.38), (0.5, 0.58), (0.5, 0.76)], np.float32)
-"""Where eyes, nose and mouth lie in an upright face crop, in parts of its width and height."""
-
 
 def _whole_picture(frame: Frame) -> Face:
     """Return the face that fills a picture which is a crop already."""
-    size_wh = np.array(frame.rgb.shape[1::-1], np.float32)
+    height, width = frame.rgb.shape[:2]
+    box_xyxy = np.array((0, 0, width, height), np.float32)
     return Face(
-        box_xyxy=np.concatenate([np.zeros(2, np.float32), size_wh]),
+        box_xyxy=box_xyxy,
         score=1.0,
-        keypoints=_UPRIGHT_KEYPOINTS * size_wh,
+        keypoints=average_keypoints(box_xyxy[None])[0],
         track_id=None if frame.time_s is None else 1,
     )

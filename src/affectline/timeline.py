@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -207,26 +207,12 @@ class Timeline:
             InputError: the summary lacks a key or has a value of the wrong type.
             ShapeError: the table is no result table of the summary's expressions.
         """
-        path = Path(path)
-        names = csv_column_names(path)
-        provenance = _read_summary(path)
-        schema = timeline_schema(provenance.expressions, with_source="source" in names)
-        return cls(read_csv(path, schema), provenance)
+        return cls(*_read_text(Path(path), csv_column_names, read_csv))
 
     @classmethod
     def from_jsonl(cls, path: Path | str) -> Timeline:
-        """Read what `write` wrote as JSONL; equal to the timeline that was written.
-
-        Raises:
-            InputFileError: the table or the summary beside it is missing or not what its name says.
-            InputError: the summary lacks a key or has a value of the wrong type.
-            ShapeError: the table is no result table of the summary's expressions.
-        """
-        path = Path(path)
-        names = jsonl_column_names(path)
-        provenance = _read_summary(path)
-        schema = timeline_schema(provenance.expressions, with_source="source" in names)
-        return cls(read_jsonl(path, schema), provenance)
+        """Read what `write` wrote as JSONL; errors as in `from_csv`."""
+        return cls(*_read_text(Path(path), jsonl_column_names, read_jsonl))
 
     @classmethod
     def from_parquet(cls, path: Path | str) -> Timeline:
@@ -276,6 +262,15 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make the folder {folder}: {error.strerror}; choose another one") from error
+
+
+def _read_text(
+    path: Path, column_names: Callable[[Path], list[str]], read: Callable[[Path, pa.Schema], pa.Table]
+) -> tuple[pa.Table, Provenance]:
+    """Read a table in a text format, whose types the summary beside it tells, and that summary's provenance."""
+    names = column_names(path)
+    provenance = _read_summary(path)
+    return read(path, timeline_schema(provenance.expressions, with_source="source" in names)), provenance
 
 
 def _summary_path(table_path: Path) -> Path:

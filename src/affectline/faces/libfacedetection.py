@@ -6,15 +6,12 @@ import numpy as np
 
 from affectline.errors import MissingExtraError
 from affectline.faces.crops import check_rgb
-from affectline.faces.reference import BoxFit, keep_distinct
+from affectline.faces.reference import BoxFit, average_keypoints, keep_distinct
 from affectline.faces.views import shrink
 from affectline.records import Detections, FloatArray, UInt8Array
 
 FIT = BoxFit(shift_x=0.008, shift_y=0.065, scale_x=1.01, scale_y=0.874)
 """Fitted by `benchmarks/fit_reference_box.py`: mean IoU 0.92."""
-
-KEYPOINTS_IN_BOX = ((0.27, 0.31), (0.73, 0.31), (0.5, 0.52), (0.5, 0.73))
-"""Where the points of an upright face lie on average, in parts of the reference box (BlazeFace's, same script)."""
 
 _LONG_SIDE = 640  # 41 ms a frame on one thread; 960 takes 130 ms
 _MAX_OVERLAP = 0.4
@@ -72,9 +69,3 @@ class LibFaceDetection:
 def unwrap(values: np.ndarray) -> FloatArray:
     """Return coordinates, float32, of which the negative ones had wrapped around at 2**16."""
     return np.where(values >= 2**15, values - 2**16, values).astype(np.float32)
-
-
-def average_keypoints(boxes_xyxy: FloatArray) -> FloatArray:
-    """Return the points of an average upright face in each reference box, shape (n, 4, 2), float32, pixels."""
-    corners, sizes = boxes_xyxy[:, None, :2], (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2])[:, None]
-    return np.asarray(corners + sizes * np.array(KEYPOINTS_IN_BOX, np.float32), dtype=np.float32)

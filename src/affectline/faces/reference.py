@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from affectline.errors import ShapeError
 from affectline.records import FloatArray
 
+KEYPOINTS_IN_BOX = ((0.27, 0.31), (0.73, 0.31), (0.5, 0.52), (0.5, 0.73))
+"""Where the points of an upright face lie on average, in parts of the reference box (BlazeFace's, same script)."""
+
 
 @dataclass(frozen=True, slots=True)
 class BoxFit:
@@ -44,6 +47,12 @@ class BoxFit:
         centres = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2 + sizes * shift
         halves = sizes * scale / 2
         return np.concatenate([centres - halves, centres + halves], axis=1).astype(np.float32)
+
+
+def average_keypoints(boxes_xyxy: FloatArray) -> FloatArray:
+    """Return the points of an average upright face in each reference box, shape (n, 4, 2), float32, pixels."""
+    corners, sizes = boxes_xyxy[:, None, :2], (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2])[:, None]
+    return np.asarray(corners + sizes * np.array(KEYPOINTS_IN_BOX, np.float32), dtype=np.float32)
 
 
 def overlaps(first_xyxy: FloatArray, second_xyxy: FloatArray) -> FloatArray:

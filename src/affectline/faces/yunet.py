@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 
 from affectline.errors import ModelFileError
+from affectline.faces import libfacedetection
 from affectline.faces.crops import check_rgb
 from affectline.faces.reference import BoxFit
 from affectline.faces.views import shrink
 from affectline.records import Detections, FloatArray, UInt8Array
 
-FIT = BoxFit(shift_x=0.008, shift_y=0.065, scale_x=1.01, scale_y=0.874)
+FIT = libfacedetection.FIT
 """Not fitted: libfacedetection's, which is the same network family trained on the same boxes (WIDER FACE)."""
 
 _LONG_SIDE = 640  # the network sees faces of 10 to 300 pixels: of 20 to 600 in a frame of 1280x720

@@ -160,7 +160,7 @@ def split_table(table: pa.Table) -> tuple[Frames, FaceRows]:
         ShapeError: a time is missing, or times decrease with the frame index.
     """
     index, first, frames = _frame_keys(table)
-    time_s = _numbers(table, "time_s")
+    time_s = floats(table, "time_s")
     has_track = np.asarray(pc.is_valid(table["track_id"]), dtype=np.bool_)
     status = np.asarray(pc.index_in(table["status"], pa.array([entry.value for entry in STATUSES])), dtype=np.int64)
     is_error = np.zeros(len(index), dtype=np.bool_)
@@ -169,7 +169,7 @@ def split_table(table: pa.Table) -> tuple[Frames, FaceRows]:
     rows = FaceRows(
         frames[has_track],
         time_s[has_track],
-        _numbers(table, "track_id")[has_track].astype(np.int64),
+        floats(table, "track_id")[has_track].astype(np.int64),
         status[has_track],
         values_of(table, Measures(expressions_in(table.schema)))[has_track],
     )
@@ -178,7 +178,7 @@ def split_table(table: pa.Table) -> tuple[Frames, FaceRows]:
 
 def values_of(table: pa.Table, measures: Measures) -> NDArray[np.float64]:
     """Return the numbers of a table, shape (n, d), float64, in the order of `measures.names`; NaN where null."""
-    return np.column_stack([_numbers(table, name) for name in measures.names])
+    return np.column_stack([floats(table, name) for name in measures.names])
 
 
 def _frame_keys(table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.int64]]:
@@ -187,7 +187,7 @@ def _frame_keys(table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.intp], N
     return index, first, frames
 
 
-def _numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
+def floats(table: pa.Table, name: str) -> NDArray[np.float64]:
     """Return a column as float64, NaN where it is null."""
     return np.asarray(table[name].to_numpy(), dtype=np.float64)
 

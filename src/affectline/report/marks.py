@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from affectline.labels import ActionUnit, Status
-from affectline.report.series import Ints, action_units_in, expressions_in, floats
+from affectline.postprocess.rows import floats
+from affectline.report.series import Ints, action_units_in, expressions_in
 from affectline.schema import BOX_COLUMNS
 
 STRONGEST = 3

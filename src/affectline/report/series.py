@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from affectline import schema
 from affectline.labels import ActionUnit, Expression, Status
+from affectline.postprocess.rows import floats
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -172,11 +173,6 @@ def expressions_in(table: pa.Table) -> list[Expression]:
 def action_units_in(table: pa.Table) -> list[ActionUnit]:
     """Return the action units that the table holds, in the order of FACS, without columns that are empty."""
     return [unit for unit in ActionUnit if unit.column in table.column_names and _has_value(table, unit.column)]
-
-
-def floats(table: pa.Table, column: str) -> Floats:
-    """Return a column as float64, shape (n,), NaN for null."""
-    return np.asarray(table.column(column).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
