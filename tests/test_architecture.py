@@ -15,12 +15,14 @@ ROOT = Path(affectline.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = [
-    {"errors", "labels", "records", "progress", "atomic_file"},
-    {"assets", "pipeline", "video", "images", "inputs", "faces", "backbones", "heads", "postprocess", "schema"},
-    {"json_records", "table_files", "provenance", "timeline", "part", "landmark_file"},
+    {"errors", "labels", "records", "progress", "atomic_file", "json_records"},
+    {"assets", "pipeline", "video", "images", "inputs", "faces", "backbones", "postprocess", "features", "metrics"}
+    | {"heads", "schema"},
+    {"table_files", "provenance", "timeline", "part", "landmark_file"},
     {"report"},
-    {"options", "describe", "observe", "analysis", "doctor"},
-    {"job_index", "jobs"},
+    {"options", "describe", "observe", "analysis", "doctor", "extract", "datasets"},
+    {"job_index", "jobs", "evaluation"},
+    {"training"},
     {"cli"},
 ]
 """Who may import whom: a module imports from its own layer and from those above it in this list."""

@@ -11,12 +11,12 @@ from affectline.assets import asset_spec
 from affectline.faces.registry import DETECTORS
 from affectline.heads.action_units import AU_THRESHOLDS
 from affectline.heads.pretrained import HeadOrigin, expression_origin, valence_arousal_origin
-from affectline.labels import HeadKind
+from affectline.labels import HeadKind, Task
 from affectline.observe import Models
 from affectline.options import AnalyzeOptions
 from affectline.postprocess.decide import Thresholds
 from affectline.postprocess.finish import FinishSettings
-from affectline.provenance import HeadRecord, ModelRecord, Provenance, Task
+from affectline.provenance import HeadRecord, ModelRecord, Provenance
 from affectline.video import ReadReport, SourceInfo
 
 DEPENDENCIES = ("numpy", "opencv-python-headless", "av", "onnxruntime", "ai-edge-litert")
@@ -74,9 +74,9 @@ def _versions() -> dict[str, str]:
 
 def _heads(models: Models) -> tuple[HeadRecord, ...]:
     spec = models.backbone.spec
-    heads = [_head("VA", valence_arousal_origin(spec)), _head("EXPR", expression_origin(spec))]
+    heads = [_head(Task.VA, valence_arousal_origin(spec)), _head(Task.EXPR, expression_origin(spec))]
     if models.landmarks is not None:
-        heads.append(HeadRecord("AU", HeadKind.ZERO_SHOT, BLENDSHAPE_HEAD))
+        heads.append(HeadRecord(Task.AU, HeadKind.ZERO_SHOT, BLENDSHAPE_HEAD))
     return tuple(heads)
 
 

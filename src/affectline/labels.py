@@ -118,6 +118,29 @@ ABAW_ACTION_UNITS = tuple(ActionUnit)
 """The 12 units of the Aff-Wild2 annotations, in their column order (ABAW-3 to ABAW-10); -1 is invalid."""
 
 
+class Task(str, Enum):
+    """What a head predicts. The value is the name that the ABAW challenges give the task."""
+
+    VA = "VA"
+    EXPR = "EXPR"
+    AU = "AU"
+
+    @property
+    def official_labels(self) -> tuple[str, ...]:
+        """What the Aff-Wild2 annotations of the task name, in their order: outputs, classes or units."""
+        return _OFFICIAL_LABELS[self]
+
+
+VALENCE_AROUSAL = ("valence", "arousal")
+"""The two outputs of the valence/arousal task, in the order of the Aff-Wild2 annotations."""
+
+_OFFICIAL_LABELS = {
+    Task.VA: VALENCE_AROUSAL,
+    Task.EXPR: tuple(label.value for label in ABAW_EXPRESSION_8),
+    Task.AU: tuple(unit.value for unit in ABAW_ACTION_UNITS),
+}
+
+
 class Status(str, Enum):
     """What a row of the timeline rests on."""
 

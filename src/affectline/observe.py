@@ -18,7 +18,7 @@ from affectline.faces.landmarks import LandmarkNetwork, LandmarkReader, Landmark
 from affectline.faces.quality import LOW_QUALITY, face_quality
 from affectline.faces.reference import average_keypoints
 from affectline.heads.action_units import action_units
-from affectline.heads.pretrained import Scores, score_features
+from affectline.heads.pretrained import FaceScores, score_features
 from affectline.labels import ABAW_ACTION_UNITS, Status
 from affectline.landmark_file import LandmarkEntry
 from affectline.pipeline import in_background
@@ -202,7 +202,7 @@ class _Block:
         self._backbone = backbone
         self._names = names
         self._waiting: list[FloatArray] = []
-        self._scores: list[Scores] = []
+        self._scores: list[FaceScores] = []
         self._rows: list[_Row] = []
 
     def __len__(self) -> int:

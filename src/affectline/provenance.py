@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from affectline.json_records import JsonValue, parse_object, read_record, to_json_object
-from affectline.labels import ABAW_ACTION_UNITS, ActionUnit, Expression, HeadKind, Status
+from affectline.labels import ABAW_ACTION_UNITS, ActionUnit, Expression, HeadKind, Status, Task
 from affectline.postprocess.decide import Thresholds
 from affectline.postprocess.smoothing import Smoothing
 from affectline.video import Sampling
-
-Task = Literal["VA", "EXPR", "AU"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class HeadRecord:
     """Where the scores of one task come from.
 
     Attributes:
-        task: `VA`, `EXPR` or `AU`.
+        task: which.
         head: what they rest on.
         source: what the scores are computed from, in words.
     """

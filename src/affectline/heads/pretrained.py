@@ -23,7 +23,7 @@ class HeadOrigin:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scores:
+class FaceScores:
     """Scores of n faces.
 
     Attributes:
@@ -40,7 +40,7 @@ class Scores:
 _MIN_LABELS: Final = 2
 
 
-def score_features(features: FaceFeatures, spec: BackboneSpec) -> Scores:
+def score_features(features: FaceFeatures, spec: BackboneSpec) -> FaceScores:
     """Return the scores of what a backbone said; valence and arousal are its own where it has them."""
     probabilities = expression_probabilities(features.logits, spec.temperature)
     if features.valence is None or features.arousal is None:
@@ -48,7 +48,7 @@ def score_features(features: FaceFeatures, spec: BackboneSpec) -> Scores:
     else:
         # The network's outputs are not bounded; the scale is.
         valence, arousal = (np.clip(column, -1.0, 1.0) for column in (features.valence, features.arousal))
-    return Scores(probabilities, valence, arousal)
+    return FaceScores(probabilities, valence, arousal)
 
 
 def expression_origin(spec: BackboneSpec) -> HeadOrigin:

@@ -1,0 +1,1 @@
+"""From heads and labelled data to reports and choices: scoring, tuning, blending weights."""

@@ -1,0 +1,1 @@
+"""Filling a feature store from videos, or from folders of ready crops."""

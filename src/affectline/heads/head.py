@@ -1,0 +1,164 @@
+"""What every head is: features of one task in, scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectline.errors import InputError, ShapeError
+from affectline.features import CropKind, FeatureTable
+from affectline.labels import Task
+from affectline.postprocess.smoothing import SmoothingMode
+from affectline.records import FaceFeatures, FloatArray
+
+ROWS_AT_ONCE: Final = 16_384
+"""Rows of a table that a head sees together: bounds memory at 84 MB for 1280 numbers each."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneRef:
+    """A backbone, by its name and the sha256 of its file; the digest decides."""
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How the scores of a head become decisions, chosen on validation data.
+
+    Attributes:
+        radius_s: of the filter over time, seconds; 0 smooths nothing.
+        mode: which filter.
+        thresholds: AU: for each label the score from which the unit is on. Empty for other tasks.
+        logit_adjustment: EXPR: added to the logarithm of each class's probability before smoothing; the result is
+            normalised to sum 1. Empty where nothing is added, and for other tasks.
+    """
+
+    radius_s: float = 0.0
+    mode: SmoothingMode = "centred"
+    thresholds: tuple[float, ...] = ()
+    logit_adjustment: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HeadCard:
+    """What a head says of itself; the JSON part of its file.
+
+    Attributes:
+        task: what it predicts.
+        labels: the columns of its scores: `valence` and `arousal`, expression values or action unit names.
+        backbones: whose features it needs.
+        crop_kind: the crops that it was trained on; None where it was not trained.
+        decision: how its scores become decisions.
+        validation: metric name to value, on the validation data; empty where there was none.
+        training: what it was trained on and how (data, videos, frames, model, seed, versions), as text by name.
+    """
+
+    task: Task
+    labels: tuple[str, ...]
+    backbones: tuple[BackboneRef, ...]
+    crop_kind: CropKind | None = None
+    decision: Decision = field(default_factory=Decision)
+    validation: Mapping[str, float] = field(default_factory=dict)
+    training: Mapping[str, str] = field(default_factory=dict)
+
+
+class Head(Protocol):
+    """Turns features of one task into scores, frame by frame.
+
+    Scores are in [-1, 1] for VA; probabilities with row sum 1 for EXPR; probabilities in [0, 1] for AU.
+    """
+
+    @property
+    def card(self) -> HeadCard:
+        """What the head says of itself."""
+
+    def with_card(self, card: HeadCard) -> Head:
+        """Return the same head with another card: a decision, metrics."""
+
+    def score(self, features: Mapping[str, FaceFeatures]) -> FloatArray:
+        """Return the scores of n faces, shape (n, number of labels), float32, before the decision's adjustment.
+
+        Args:
+            features: by backbone digest; all with the same n faces.
+        """
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """The scores of the rows of a feature table.
+
+    Attributes:
+        task: what they are scores of.
+        labels: their columns.
+        frame: shape (n,), int64.
+        track_id: shape (n,), int64; 0 where nobody tracked.
+        values: shape (n, number of labels), float32.
+    """
+
+    task: Task
+    labels: tuple[str, ...]
+    frame: NDArray[np.int64]
+    track_id: NDArray[np.int64]
+    values: FloatArray
+
+
+def predict(head: Head, tables: Mapping[str, FeatureTable], rows: NDArray[np.intp] | None = None) -> Scores:
+    """Return a head's scores for rows of the feature tables of one video, the decision's adjustment included.
+
+    Args:
+        head: any.
+        tables: one for each backbone of the head, by digest, with the same faces in the same rows.
+        rows: row numbers; None for all.
+
+    Raises:
+        InputError: a backbone that the head needs is not among the tables; both digests are named.
+        ShapeError: the tables do not have the same rows.
+    """
+    used = {ref.digest: _table_of(ref, tables) for ref in head.card.backbones}
+    first, *others = used.values()
+    for other in others:
+        if not (np.array_equal(first.frame, other.frame) and np.array_equal(first.track_id, other.track_id)):
+            raise ShapeError(
+                f"{first.info.video}: the features of {first.info.backbone} ({len(first)} rows) and of "
+                f"{other.info.backbone} ({len(other)} rows) are not of the same faces; extract both from the same crops"
+            )
+    numbers = np.arange(len(first)) if rows is None else rows
+    parts = [numbers[start : start + ROWS_AT_ONCE] for start in range(0, len(numbers), ROWS_AT_ONCE)]
+    scores = [head.score({digest: table.features(part) for digest, table in used.items()}) for part in parts]
+    values = np.concatenate([np.empty((0, len(head.card.labels)), np.float32), *scores])
+    return Scores(
+        head.card.task,
+        head.card.labels,
+        first.frame[numbers],
+        first.track_id[numbers],
+        adjust(values, head.card.decision.logit_adjustment),
+    )
+
+
+def _table_of(ref: BackboneRef, tables: Mapping[str, FeatureTable]) -> FeatureTable:
+    if ref.digest in tables:
+        return tables[ref.digest]
+    there = ", ".join(f"{table.info.backbone} (sha256 {digest})" for digest, table in tables.items()) or "none"
+    raise InputError(
+        f"the head was trained on features of {ref.name} (sha256 {ref.digest}), but these are features of {there}; "
+        "extract features with the head's backbone, or train a head for this one"
+    )
+
+
+def adjust(probabilities: FloatArray, logit_adjustment: tuple[float, ...]) -> FloatArray:
+    """Return probabilities with a number added to each class's logarithm, normalised again (Menon et al. 2021).
+
+    Args:
+        probabilities: shape (n, K), rows sum to 1.
+        logit_adjustment: K numbers; empty leaves everything as it is.
+    """
+    if not logit_adjustment:
+        return probabilities
+    raised = probabilities * np.exp(np.asarray(logit_adjustment, np.float32))
+    return np.asarray(raised / np.maximum(raised.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny), np.float32)

@@ -1,0 +1,1 @@
+"""Training heads. The only part of affectline that imports torch."""
