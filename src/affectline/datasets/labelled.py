@@ -64,13 +64,15 @@ class LabelledTables:
         task: what the labels are of.
         labels: what `LabelledSequence.target` counts or holds, in order.
         sequences: at least one.
-        source: what the data are, for cards and messages, such as `Aff-Wild2 layout in DATA, Train_Set`.
+        source: what the data are, for cards and messages, such as `Aff-Wild2 layout, VA train`.
+        missing: labelled videos that were left out because the store has no features of them.
     """
 
     task: Task
     labels: tuple[str, ...]
     sequences: tuple[LabelledSequence, ...]
     source: str
+    missing: tuple[str, ...] = ()
 
     @property
     def infos(self) -> Mapping[str, FeatureInfo]:

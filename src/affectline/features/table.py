@@ -15,6 +15,7 @@ import pyarrow.ipc
 from numpy.typing import NDArray
 
 from affectline.errors import InputError, InputFileError, ShapeError
+from affectline.features.parts import FeaturePart
 from affectline.json_records import parse_object, read_record, to_json_object
 from affectline.labels import Expression
 from affectline.records import CropPolicy, FaceFeatures, FloatArray
@@ -132,6 +133,7 @@ class FeatureTable:
             raise ShapeError(f"the features of {info.video} have the columns {table.schema.names}; expected {expected}")
         self.info = info
         self.table = table
+        self._chunks: dict[str, list[NDArray[np.floating]]] = {}
         ends = np.cumsum([0, *(len(chunk) for chunk in table["frame"].chunks)])
         self._chunk_starts = ends[:-1]
         step = np.diff(self.frame)
@@ -182,16 +184,24 @@ class FeatureTable:
         boxes[is_given] = np.asarray(column.drop_null().flatten()).reshape(-1, 4)
         return boxes
 
-    def features(self, rows: NDArray[np.intp] | slice = slice(None)) -> FaceFeatures:
+    def features(
+        self, rows: NDArray[np.intp] | slice = slice(None), parts: tuple[FeaturePart, ...] = tuple(FeaturePart)
+    ) -> FaceFeatures:
         """Return the outputs of some rows, or of all, as float32; only those rows are read from disk.
 
         Args:
             rows: row numbers (any order) or a slice.
+            parts: which outputs are needed. An embedding that is not needed has the width 0; the others are small and
+                always there.
         """
         numbers = np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows, np.intp)
         has_va = self.info.has_valence_arousal
+        if FeaturePart.EMBEDDING in parts:
+            embedding = self._gather("embedding", numbers, np.float16).astype(np.float32)
+        else:
+            embedding = np.empty((len(numbers), 0), np.float32)
         return FaceFeatures(
-            self._gather("embedding", numbers, np.float16).astype(np.float32),
+            embedding,
             self._gather("logits", numbers, np.float32),
             self._gather("valence", numbers, np.float32) if has_va else None,
             self._gather("arousal", numbers, np.float32) if has_va else None,
@@ -211,6 +221,11 @@ class FeatureTable:
 
     def _arrays(self, name: str) -> list[NDArray[np.floating]]:
         """Return a column's chunks as arrays that share the file's memory."""
+        if name not in self._chunks:
+            self._chunks[name] = self._as_arrays(name)
+        return self._chunks[name]
+
+    def _as_arrays(self, name: str) -> list[NDArray[np.floating]]:
         field = self.table.schema.field(name)
         width = getattr(field.type, "list_size", None)
         chunks = self.table[name].chunks

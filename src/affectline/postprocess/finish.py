@@ -21,7 +21,7 @@ from affectline.postprocess.rows import (
     status_code,
     values_of,
 )
-from affectline.postprocess.smoothing import Smoothing, box_filter, causal_filter, lay_apart, reach_s
+from affectline.postprocess.smoothing import FILTERS, Smoothing, lay_apart, reach_s
 from affectline.records import MAX_GAP_S
 from affectline.schema import expressions_in, timeline_schema
 
@@ -91,7 +91,7 @@ def finish(raw: pa.Table, settings: FinishSettings, interval_s: float | None = N
     frames, rows = split_table(raw)
     interval_s = median_interval_s(frames.time_s) if interval_s is None else interval_s
     measures = Measures(expressions_in(raw.schema))
-    if settings.smoothing.mode == "centred":
+    if settings.smoothing.looks_ahead:
         stretches = stretch_numbers(rows.track_id, rows.time_s, settings.max_gap_s(interval_s))
         needed = settings.fewest_observations(interval_s, len(frames))
         rows = rows.take(are_seen_enough(rows, stretches, needed)[stretches])
@@ -119,7 +119,7 @@ def median_interval_s(times_s: NDArray[np.float64]) -> float:
 def fill_and_smooth(
     frames: Frames, rows: FaceRows, measures: Measures, settings: FinishSettings, interval_s: float
 ) -> FaceRows:
-    """Return the rows with gaps filled (in centred mode) and scores smoothed, in the order of track and frame.
+    """Return the rows with gaps filled (unless the filter is causal) and scores smoothed, in the order of track and frame.
 
     Args:
         frames: the sampled frames that the rows come from.
@@ -128,7 +128,7 @@ def fill_and_smooth(
         settings: how.
         interval_s: the median frame interval, seconds.
     """
-    if settings.smoothing.mode == "centred":
+    if settings.smoothing.looks_ahead:
         rows = fill_gaps(frames, rows, measures, settings.max_gap_s(interval_s))
     return _smooth(rows, measures, settings, interval_s)
 
@@ -157,7 +157,7 @@ def fill_gaps(frames: Frames, rows: FaceRows, measures: Measures, max_gap_s: flo
 
 def _smooth(rows: FaceRows, measures: Measures, settings: FinishSettings, interval_s: float) -> FaceRows:
     smoothing = settings.smoothing
-    means = box_filter if smoothing.mode == "centred" else causal_filter
+    means = FILTERS[smoothing.mode]
     stretches = stretch_numbers(rows.track_id, rows.time_s, settings.max_gap_s(interval_s))
     times_s = lay_apart(rows.time_s, stretches, 2 * reach_s(smoothing.longest_s, interval_s))
     values = rows.values.copy()

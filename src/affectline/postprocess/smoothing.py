@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from affectline.errors import InputError
 from affectline.postprocess.gaps import TIME_TOLERANCE_S
 
-SmoothingMode = Literal["centred", "causal"]
+SmoothingMode = Literal["centred", "gaussian", "causal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ class Smoothing:
         va_s: radius for valence and arousal, seconds.
         expr_s: radius for the expression probabilities, seconds.
         au_s: radius for the action units, seconds.
-        mode: `centred` looks as far ahead as back; `causal` looks back only.
+        mode: `centred` is the mean of a window that looks as far ahead as back; `gaussian` weights the same window by a
+            Gaussian with half the radius as its standard deviation; `causal` is the mean of the past only.
     """
 
     va_s: float = 25 / 30
@@ -39,6 +40,11 @@ class Smoothing:
                 raise InputError(f"the smoothing radius {name}={radius} is not a number of seconds from 0 up")
         if self.mode not in get_args(SmoothingMode):
             raise InputError(f"no smoothing mode {self.mode!r}; known modes: {', '.join(get_args(SmoothingMode))}")
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether frames to come take part, and gaps can be filled."""
+        return self.mode != "causal"
 
     @property
     def longest_s(self) -> float:
@@ -119,6 +125,42 @@ def causal_filter(
         return values
     first = np.searchsorted(times_s, times_s - reach_s(radius_s, interval_s), side="left")
     return _window_means(values, first, np.arange(1, len(times_s) + 1))
+
+
+def gaussian_filter(
+    times_s: NDArray[np.float64], values: NDArray[np.float64], radius_s: float, interval_s: float
+) -> NDArray[np.float64]:
+    """Return the means over the window of `box_filter`, weighted by a Gaussian of the distance in time.
+
+    Arguments and NaN as in `box_filter`.
+    """
+    if radius_s == 0:
+        return values
+    reach = reach_s(radius_s, interval_s)
+    n = len(times_s)
+    widest = int(np.max(np.searchsorted(times_s, times_s + reach, side="right") - np.arange(n), initial=1)) - 1
+    is_number = np.isfinite(values)
+    known = np.where(is_number, values, 0.0)
+    sums, weights = known.copy(), is_number.astype(np.float64)
+    # One step of the loop for each distance in rows, both ways at once.
+    for step in range(1, min(widest, n - 1) + 1):
+        apart_s = times_s[step:] - times_s[:-step]
+        weight = np.where(apart_s <= reach, gaussian_weight(apart_s, radius_s), 0.0)[:, None]
+        sums[step:] += weight * known[:-step]
+        weights[step:] += weight * is_number[:-step]
+        sums[:-step] += weight * known[step:]
+        weights[:-step] += weight * is_number[step:]
+    means = np.divide(sums, weights, out=np.full(values.shape, np.nan), where=weights > 0)
+    return np.where(is_number, means, np.nan)
+
+
+def gaussian_weight(distance: NDArray[np.floating] | NDArray[np.integer], radius: float) -> NDArray[np.float64]:
+    """Return `exp(-d^2 / (2 s^2))` with `s = radius / 2`; distance and radius in the same unit."""
+    return np.asarray(np.exp(-2.0 * (np.asarray(distance, np.float64) / radius) ** 2))
+
+
+FILTERS = {"centred": box_filter, "gaussian": gaussian_filter, "causal": causal_filter}
+"""The filter of each mode."""
 
 
 def _window_means(values: NDArray[np.float64], first: NDArray[np.intp], end: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -62,7 +62,7 @@ class StreamingFinisher:
         self._note_frames(np.asarray(raw["frame"]), np.asarray(raw["time_s"]))
         self._pending.append(raw)
         now_s = self._latest_times_s[-1]
-        is_causal = self._settings.smoothing.mode == "causal"
+        is_causal = not self._settings.smoothing.looks_ahead
         if not is_causal and now_s - self._block_start_s < BLOCK_S:
             return self._nothing
         self._block_start_s = now_s
@@ -91,7 +91,7 @@ class StreamingFinisher:
             return self._nothing
         interval_s = self._interval_s()
         end = self._frames.index[-1] + 1
-        if self._settings.smoothing.mode == "centred":
+        if self._settings.smoothing.looks_ahead:
             end = self._drop_short_stretches(interval_s, is_last)
         if end <= self._next_frame:
             return self._nothing
