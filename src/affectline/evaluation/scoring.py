@@ -1,0 +1,207 @@
+"""How good a head is on labelled faces: the official score with an interval, and what is behind it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectline.datasets.labelled import LabelledTables
+from affectline.evaluation.sequence_scores import SequenceScores, decide, score_sequences
+from affectline.heads.head import Decision, Head
+from affectline.labels import Task
+from affectline.metrics.bootstrap import bootstrap_interval
+from affectline.metrics.report import Report, make_report
+from affectline.progress import ProgressHook, ignore_progress
+
+TUNED_ON: Final = "tuned_on"
+"""Key of `HeadCard.training`: the data on which the decision was chosen, in words."""
+
+TUNED_ON_DIGEST: Final = "tuned_on_digest"
+"""Key of `HeadCard.training`: `data_digest` of those data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How scores become figures.
+
+    Attributes:
+        paper_exact: as the notebook behind the paper did (`postprocess.paper_exact`), on frames with a face only.
+    """
+
+    paper_exact: bool = False
+
+
+DEFAULT_RULES: Final = Rules()
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How good decisions are.
+
+    Attributes:
+        task: of what.
+        all_frames: on every labelled frame; None with `paper_exact`, which knows frames with a face only.
+        with_face: on the labelled frames that have a face, as the reference notebooks score; None if no frame has one.
+        frame_wise: without smoothing, on the frames of `all_frames` (of `with_face` with `paper_exact`).
+        interval: 95 % bootstrap interval of the score of `main`, by video.
+        decision: what was used.
+        videos: number of groups that were resampled.
+        videos_without_face: names of the videos in which no face was found at all; neutral scores stand for them.
+        is_tuned_here: the decision was chosen on these very data: the figures are too good by a little.
+    """
+
+    task: Task
+    all_frames: Report | None
+    with_face: Report | None
+    frame_wise: Report
+    interval: tuple[float, float]
+    decision: Decision
+    videos: int
+    videos_without_face: tuple[str, ...]
+    is_tuned_here: bool
+
+    @property
+    def main(self) -> Report:
+        """The report that counts: on all labelled frames, with `paper_exact` on those with a face."""
+        return self.all_frames or self.with_face or self.frame_wise
+
+
+def evaluate(
+    head: Head,
+    data: LabelledTables,
+    rules: Rules = DEFAULT_RULES,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    on_progress: ProgressHook = ignore_progress,
+) -> Evaluation:
+    """Return how good a head is, with the decision that its card holds.
+
+    Per video: scores, gaps filled and edges copied, smoothed over all frames, then judged on the labelled frames.
+
+    Args:
+        head: any; its task and labels are those of the data.
+        data: labelled faces.
+        rules: how scores become figures.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+        on_progress: called with the number of videos done.
+
+    Raises:
+        InputError: head and data do not fit; see `score_sequences`.
+        ShapeError: no frame is labelled (with `paper_exact`: none with a face).
+    """
+    frames = _Frames.of(data, rules)
+    decision = head.card.decision
+    scores = [one.adjusted(decision.logit_adjustment) for one in score_sequences(head, data, on_progress)]
+    smoothed = labelled_scores(data.task, scores, decision, rules)
+    plain = labelled_scores(data.task, scores, replace(decision, radius_s=0.0), rules)
+    return Evaluation(
+        data.task,
+        *frames.reports(decide(data.task, smoothed, decision.thresholds)),
+        frames.report(decide(data.task, plain, decision.thresholds)),
+        frames.interval(decide(data.task, smoothed, decision.thresholds), resamples, seed),
+        decision,
+        len(np.unique(frames.group)),
+        tuple(one.video for one in scores if not len(one.frame)),
+        head.card.training.get(TUNED_ON_DIGEST) == data_digest(data),
+    )
+
+
+def evaluate_constant(
+    data: LabelledTables, rules: Rules = DEFAULT_RULES, *, resamples: int = 1000, seed: int = 0
+) -> Evaluation:
+    """Return how good it is to say the same of every frame: VA 0, EXPR the commonest class of the data, AU all on.
+
+    What a head is worth is what it does better. Arguments and errors as `evaluate`.
+    """
+    frames = _Frames.of(data, rules)
+    decisions: NDArray[np.generic]
+    if data.task is Task.EXPR:
+        decisions = np.full(len(frames.truth), np.argmax(np.bincount(frames.truth.astype(np.int64))))
+    else:
+        decisions = np.full((len(frames.truth), len(data.labels)), 0.0 if data.task is Task.VA else 1.0)
+    return Evaluation(
+        data.task,
+        *frames.reports(decisions),
+        frames.report(decisions),
+        frames.interval(decisions, resamples, seed),
+        Decision(),
+        len(np.unique(frames.group)),
+        tuple(one.video for one in data.sequences if not len(one.rows)),
+        False,
+    )
+
+
+def labelled_scores(
+    task: Task, scores: Sequence[SequenceScores], decision: Decision, rules: Rules = DEFAULT_RULES
+) -> NDArray[np.float64]:
+    """Return the smoothed scores of all labelled frames (with `paper_exact`: of those with a face), shape (n, K)."""
+    if rules.paper_exact:
+        return np.concatenate([one.labelled_as_paper(task, decision) for one in scores])
+    return np.concatenate([one.labelled(task, decision) for one in scores])
+
+
+def data_digest(data: LabelledTables) -> str:
+    """Return a text that tells labelled data from others: 16 digits of a sha256 over videos, frames and labels."""
+    digest = hashlib.sha256()
+    for sequence in sorted(data.sequences, key=lambda one: one.video):
+        digest.update(f"{sequence.video}\0{len(sequence.labelled_frame)}\0".encode())
+        digest.update(np.ascontiguousarray(sequence.labelled_frame).tobytes())
+        digest.update(np.ascontiguousarray(sequence.target).tobytes())
+    return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Frames:
+    """The frames that are judged, of all videos, one after the other.
+
+    Attributes:
+        data: where they come from.
+        truth: shape (n, ...).
+        group: shape (n,), number of the video.
+        has_face: shape (n,).
+        paper_exact: frames without a face were left out.
+    """
+
+    data: LabelledTables
+    truth: NDArray[np.generic]
+    group: NDArray[np.intp]
+    has_face: NDArray[np.bool_]
+    paper_exact: bool
+
+    @classmethod
+    def of(cls, data: LabelledTables, rules: Rules) -> _Frames:
+        has_face = [one.has_face for one in data.sequences]
+        is_kept = has_face if rules.paper_exact else [np.ones_like(flags) for flags in has_face]
+        _, numbers = np.unique([one.group for one in data.sequences], return_inverse=True)
+        return cls(
+            data,
+            np.concatenate([one.target[kept] for one, kept in zip(data.sequences, is_kept, strict=True)]),
+            np.repeat(numbers.reshape(-1), [int(kept.sum()) for kept in is_kept]),
+            np.concatenate([flags[kept] for flags, kept in zip(has_face, is_kept, strict=True)]),
+            rules.paper_exact,
+        )
+
+    def report(self, decisions: NDArray[np.generic]) -> Report:
+        return make_report(self.data.task, self.truth, decisions, self.data.labels)
+
+    def reports(self, decisions: NDArray[np.generic]) -> tuple[Report | None, Report | None]:
+        """Return the reports on all labelled frames and on those with a face, None for one that does not exist."""
+        if self.paper_exact:
+            return None, self.report(decisions)
+        if not self.has_face.any():
+            return self.report(decisions), None
+        truth, picked = self.truth[self.has_face], decisions[self.has_face]
+        return self.report(decisions), make_report(self.data.task, truth, picked, self.data.labels)
+
+    def interval(self, decisions: NDArray[np.generic], resamples: int, seed: int) -> tuple[float, float]:
+        labels = self.data.labels
+        return bootstrap_interval(
+            self.data.task, self.truth, decisions, self.group, labels, resamples=resamples, seed=seed
+        )

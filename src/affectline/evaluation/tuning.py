@@ -1,0 +1,211 @@
+"""From scores to decisions: radius, thresholds and logit adjustment, chosen on validation data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectline.datasets.labelled import LabelledTables
+from affectline.errors import InputError
+from affectline.evaluation.scoring import TUNED_ON, TUNED_ON_DIGEST, Rules, data_digest, labelled_scores
+from affectline.evaluation.sequence_scores import SequenceScores, decide, score_sequences
+from affectline.heads.head import Decision, Head
+from affectline.labels import Task
+from affectline.metrics.report import Report, make_report
+from affectline.postprocess.adjustment import best_adjustment
+from affectline.postprocess.paper_exact import grid_thresholds
+from affectline.postprocess.smoothing import SmoothingMode
+from affectline.postprocess.sweep import DenseSequence, sweep_radii
+from affectline.postprocess.thresholds import FIXED_THRESHOLD, best_thresholds, cross_validated_thresholds
+from affectline.records import TIME_DECIMALS
+
+ThresholdRule = Literal["best", "fixed", "cv"]
+
+DEFAULT_RADII: Final = (
+    *range(11), 12, 15, 18, 20, 22, 25, 28, 30, 35, 40, 45, 50, 55, 60, 70, 80, 100, 125, 150,
+)  # fmt: skip
+"""In frames: every one where action units are best, up to five seconds at 30 fps (paper, Figures 2 to 5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TuneOptions:
+    """How decisions are chosen.
+
+    Attributes:
+        radii: of the filter, in frames of the usual rate of the data (the median), each tried.
+        mode: which filter.
+        thresholds: AU: `best` searches all cut points, `fixed` is 0.5, `cv` takes the mean over folds of videos.
+        adjust: EXPR: look for a logit adjustment.
+        paper_exact: as the notebook behind the paper: no adjustment, thresholds from a 0.1 grid chosen before
+            smoothing, frames with a face only, box filter.
+        folds: of `cv`.
+        seed: of the folds.
+    """
+
+    radii: tuple[int, ...] = DEFAULT_RADII
+    mode: SmoothingMode = "centred"
+    thresholds: ThresholdRule = "best"
+    adjust: bool = True
+    paper_exact: bool = False
+    folds: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.radii or min(self.radii) < 0:
+            raise InputError(f"radii must be one or more whole numbers of frames from 0 up, got {self.radii}")
+        for value, kind in ((self.thresholds, ThresholdRule), (self.mode, SmoothingMode)):
+            if value not in get_args(kind):
+                raise InputError(f"{value!r} is not known; choose one of {', '.join(get_args(kind))}")
+        if self.paper_exact and self.mode != "centred":
+            raise InputError(f"the notebook's filter is centred, not {self.mode}; leave one of the two options out")
+
+
+DEFAULT_TUNE_OPTIONS: Final = TuneOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A decision and what it was chosen from.
+
+    Attributes:
+        decision: for the head's card.
+        validation: metrics on the data it was chosen on, for the card: `p` (all labelled frames, smoothed; with
+            `paper_exact` on frames with a face), `p_frame_wise` (not smoothed), `frames`, `accuracy` (EXPR), the score
+            of each label as `ccc_<label>` or `f1_<label>`, and with `cv` thresholds `p_held_out`.
+        sweep: radius in seconds to score, with adjustment and thresholds as they were before smoothing.
+    """
+
+    decision: Decision
+    validation: Mapping[str, float]
+    sweep: Mapping[float, float]
+
+
+def tune_decision(head: Head, valid: LabelledTables, options: TuneOptions = DEFAULT_TUNE_OPTIONS) -> Tuned:
+    """Return the decision that is best for a head on validation data; the head's own decision plays no part.
+
+    AU: thresholds are chosen on unsmoothed scores, the radius with these thresholds, and thresholds once more on the
+    smoothed scores. EXPR: the radius is chosen without a logit adjustment, with the one that is best for unsmoothed
+    scores, and with the one that is best for smoothed scores; the best of the three stays.
+
+    Raises:
+        InputError: head and data do not fit; see `sequence_scores.score_sequences`.
+    """
+    return tune_scores(valid, score_sequences(head, valid), options)
+
+
+def tuned_head(head: Head, valid: LabelledTables, tuned: Tuned) -> Head:
+    """Return the head with a decision in its card, the metrics, and on which data they were chosen."""
+    training = {**head.card.training, TUNED_ON: valid.source, TUNED_ON_DIGEST: data_digest(valid)}
+    card = replace(head.card, decision=tuned.decision, validation=tuned.validation, training=training)
+    return head.with_card(card)
+
+
+def tune_scores(
+    valid: LabelledTables, scores: Sequence[SequenceScores], options: TuneOptions = DEFAULT_TUNE_OPTIONS
+) -> Tuned:
+    """Return the best decision for scores that are there already; see `tune_decision`.
+
+    Args:
+        valid: the labelled faces.
+        scores: of each of their sequences, without adjustment.
+        options: how decisions are chosen.
+    """
+    plain = _tune(valid, scores, (), options)
+    if valid.task is not Task.EXPR or not options.adjust or options.paper_exact:
+        return plain
+    truth = np.concatenate([one.truth for one in scores]).astype(np.int64)
+    tried = [plain]
+    for radius_s in sorted({0.0, plain.decision.radius_s}):
+        values = labelled_scores(valid.task, scores, replace(plain.decision, radius_s=radius_s))
+        tried.append(_tune(valid, scores, _adjustment(values, truth), options))
+    return max(tried, key=lambda tuned: tuned.validation["p"])
+
+
+def _tune(
+    valid: LabelledTables, scores: Sequence[SequenceScores], adjustment: tuple[float, ...], options: TuneOptions
+) -> Tuned:
+    """Return the best radius and thresholds behind a given adjustment."""
+    task, rules = valid.task, Rules(options.paper_exact)
+    truth = np.concatenate([one.truth[one.has_face] if options.paper_exact else one.truth for one in scores])
+    adjusted = [one.adjusted(adjustment) for one in scores]
+    decision = Decision(0.0, options.mode, logit_adjustment=adjustment)
+    if task is Task.AU:
+        chosen, _ = _thresholds(labelled_scores(task, adjusted, decision, rules), truth, scores, options)
+        decision = replace(decision, thresholds=chosen)
+    sweep = _sweep(task, adjusted, decision, truth, options)
+    decision = replace(decision, radius_s=max(sweep, key=lambda radius_s: sweep[radius_s]))
+    smoothed = labelled_scores(task, adjusted, decision, rules)
+    held_out: Mapping[str, float] = {}
+    if task is Task.AU and not options.paper_exact:
+        chosen, held_out = _thresholds(smoothed, truth, scores, options)
+        decision = replace(decision, thresholds=chosen)
+    frame_wise = labelled_scores(task, adjusted, replace(decision, radius_s=0.0), rules)
+    after, before = (
+        make_report(task, truth, decide(task, values, decision.thresholds), valid.labels)
+        for values in (smoothed, frame_wise)
+    )
+    return Tuned(decision, {**_metrics(after), "p_frame_wise": before.p, **held_out}, sweep)
+
+
+def _adjustment(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> tuple[float, ...]:
+    """Return the best offsets; none where the scores are no probabilities (the notebook's gate adds raw logits)."""
+    if probabilities.min() < 0 or not np.allclose(probabilities.sum(axis=1), 1.0, atol=1e-3):
+        return ()
+    offsets = best_adjustment(probabilities, truth)
+    return tuple(map(float, offsets)) if offsets.any() else ()
+
+
+def _thresholds(
+    values: NDArray[np.float64], truth: NDArray[np.generic], scores: Sequence[SequenceScores], options: TuneOptions
+) -> tuple[tuple[float, ...], Mapping[str, float]]:
+    """Return thresholds, and with `cv` the score on held-out videos."""
+    held_out: Mapping[str, float] = {}
+    if options.thresholds == "fixed":
+        found = np.full(values.shape[1], FIXED_THRESHOLD)
+    elif options.paper_exact:
+        found = grid_thresholds(values, truth)
+    elif options.thresholds == "best":
+        found = best_thresholds(values, truth)
+    else:
+        groups = np.repeat([one.group for one in scores], [len(one.truth) for one in scores])
+        found, p = cross_validated_thresholds(values, truth, groups, options.folds, options.seed)
+        held_out = {"p_held_out": p}
+    return tuple(map(float, found)), held_out
+
+
+def _sweep(
+    task: Task,
+    scores: Sequence[SequenceScores],
+    decision: Decision,
+    truth: NDArray[np.generic],
+    options: TuneOptions,
+) -> dict[float, float]:
+    """Return the score for each radius in seconds, in increasing order."""
+    interval_s = float(np.median([one.interval_s for one in scores]))
+    radii = sorted(set(options.radii))
+    radii_s = [round(radius * interval_s, TIME_DECIMALS) for radius in radii]
+    has_one_rate = all([one.radius(radius_s) for radius_s in radii_s] == radii for one in scores)
+    if has_one_rate and not options.paper_exact:
+        dense = [DenseSequence(one.dense(task), one.labelled_frame, one.truth) for one in scores]
+        found = sweep_radii(task, dense, radii, np.asarray(decision.thresholds), options.mode).tolist()
+    else:
+        # Videos of different rates hold different numbers of frames in the same seconds: no common running sum.
+        labels = tuple(map(str, range(scores[0].values.shape[1])))
+        found = []
+        for radius_s in radii_s:
+            tried = replace(decision, radius_s=radius_s)
+            values = labelled_scores(task, scores, tried, Rules(options.paper_exact))
+            found.append(make_report(task, truth, decide(task, values, decision.thresholds), labels).p)
+    return dict(zip(radii_s, found, strict=True))
+
+
+def _metrics(report: Report) -> dict[str, float]:
+    metrics = {"p": report.p, "frames": float(report.frames)}
+    if report.accuracy is not None:
+        metrics["accuracy"] = report.accuracy
+    name = "ccc" if report.task is Task.VA else "f1"
+    return metrics | {f"{name}_{score.label}": score.values[name] for score in report.per_label}

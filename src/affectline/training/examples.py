@@ -1,0 +1,122 @@
+"""Labelled faces as batches of inputs and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectline.datasets.labelled import LabelledTables
+from affectline.datasets.sequences import check_finite
+from affectline.errors import InputError
+from affectline.features import FeatureInfo, FeaturePart
+from affectline.features.view import FeatureView
+from affectline.labels import Task
+from affectline.pipeline import in_background
+from affectline.records import FloatArray
+
+MAX_HELD_BYTES: Final = 256 * 2**20
+"""Inputs up to this size are held in memory: the logits of all of Aff-Wild2 are, its embeddings are not."""
+
+_READ_AHEAD: Final = 4
+
+
+class Examples:
+    """The labelled faces of a split, as inputs (n, width) and targets of one backbone.
+
+    Args:
+        data: of one backbone.
+        parts: which outputs make up an input.
+
+    Raises:
+        InputError: there is no labelled face, or several backbones.
+    """
+
+    def __init__(self, data: LabelledTables, parts: tuple[FeaturePart, ...]) -> None:
+        digest = only_backbone(data).digest
+        self.data = data
+        self.parts = parts
+        self.target = np.concatenate([sequence.target[sequence.has_face] for sequence in data.sequences])
+        self._view = FeatureView([(one.tables[digest], one.labelled_rows) for one in data.sequences], parts)
+        if not len(self._view):
+            raise InputError(f"{data.source} has no labelled frame with a face")
+        is_small = len(self._view) * self._view.width * 4 <= MAX_HELD_BYTES
+        self._held = self._view.to_array() if is_small else None
+
+    def __len__(self) -> int:
+        return len(self._view)
+
+    @property
+    def width(self) -> int:
+        """How many numbers an input has."""
+        return self._view.width
+
+    def batches(self, batch_size: int, seed: int | None) -> Iterator[tuple[FloatArray, NDArray[np.generic]]]:
+        """Give every example once: inputs (b, width), float32, and targets; in random order unless the seed is None."""
+        if self._held is not None:
+            order = np.arange(len(self)) if seed is None else np.random.default_rng(seed).permutation(len(self))
+            for start in range(0, len(self), batch_size):
+                picked = order[start : start + batch_size]
+                yield self._held[picked], self.target[picked]
+            return
+        with in_background(self._view.batches(batch_size, seed=seed), _READ_AHEAD) as batches:
+            for positions, inputs in batches:
+                yield inputs, self.target[positions]
+
+    def statistics(self) -> tuple[FloatArray, FloatArray]:
+        """Return mean and standard deviation of each input number, shape (width,), float32; 1 for one that never varies.
+
+        Raises:
+            InputError: a number is not finite; its video and frame are named.
+        """
+        total, squares = np.zeros(self.width), np.zeros(self.width)
+        shift: NDArray[np.float64] | None = None
+        for inputs, _ in self.batches(16_384, None):
+            shift = inputs[0].astype(np.float64) if shift is None else shift
+            centred = inputs - shift.astype(np.float32)
+            total += centred.sum(axis=0, dtype=np.float64)
+            squares += np.einsum("ij,ij->j", centred, centred, dtype=np.float64)
+        if not (np.isfinite(total).all() and np.isfinite(squares).all()):
+            check_finite(self.data, self.parts)
+            raise InputError(f"the features of {self.data.source} are too large to be standardised")
+        mean = total / len(self)
+        deviation = np.sqrt(np.maximum(squares / len(self) - mean**2, 0.0))
+        scale = np.where(deviation > 1e-6, deviation, 1.0)  # noqa: PLR2004 - below the rounding of float16
+        return (mean + (0.0 if shift is None else shift)).astype(np.float32), scale.astype(np.float32)
+
+
+def only_backbone(data: LabelledTables) -> FeatureInfo:
+    """Return what the features are of.
+
+    Raises:
+        InputError: there are those of several backbones.
+    """
+    infos = list(data.infos.values())
+    if len(infos) != 1:
+        names = ", ".join(info.backbone for info in infos)
+        raise InputError(f"a head is trained on one backbone, got {names}; train a head for each and blend them")
+    return infos[0]
+
+
+def check_examples(data: LabelledTables, target: NDArray[np.generic], allow_empty: bool) -> None:
+    """Refuse to learn a class that has no examples, or a unit that is always or never on.
+
+    Raises:
+        InputError: the classes or units are named, with the number of frames of each.
+    """
+    if data.task is Task.VA or allow_empty:
+        return
+    if data.task is Task.EXPR:
+        counts = np.bincount(np.asarray(target, np.int64), minlength=len(data.labels))
+        missing = [label for label, count in zip(data.labels, counts, strict=True) if not count]
+    else:
+        counts = np.asarray(target, np.float64).sum(axis=0).astype(np.int64)
+        missing = [label for label, n in zip(data.labels, counts, strict=True) if n in {0, len(target)}]
+    if missing:
+        table = ", ".join(f"{label} {count}" for label, count in zip(data.labels, counts, strict=True))
+        raise InputError(
+            f"{data.source} has no examples to tell {', '.join(missing)} by (of {len(target)} frames: {table}); add "
+            "videos that show it, or train without it by --allow-empty-classes"
+        )

@@ -1,0 +1,74 @@
+"""The losses of the three tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from affectline.labels import Task
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Takes the raw outputs of the network, shape (n, K), and the targets of the task, and gives a number."""
+
+_SMALLEST_VARIANCE = 1e-8
+
+
+def concordance_loss(outputs: Tensor, target: Tensor) -> Tensor:
+    """Return 1 minus the mean CCC of tanh(outputs) over the batch.
+
+    Args:
+        outputs: shape (n, K).
+        target: shape (n, K), in [-1, 1].
+    """
+    predicted = torch.tanh(outputs)
+    mean_x, mean_y = target.mean(dim=0), predicted.mean(dim=0)
+    x, y = target - mean_x, predicted - mean_y
+    covariance = (x * y).mean(dim=0)
+    spread = (x * x).mean(dim=0) + (y * y).mean(dim=0) + (mean_x - mean_y) ** 2
+    return 1.0 - (2.0 * covariance / (spread + _SMALLEST_VARIANCE)).mean()
+
+
+def class_weights(counts: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Return a weight for each class so that all classes weigh the same in total and a frame weighs 1 on average.
+
+    Args:
+        counts: shape (K,), number of frames of each class; an empty class gets 0.
+    """
+    n_present = max(np.count_nonzero(counts), 1)
+    weights = np.divide(counts.sum() / n_present, counts, out=np.zeros(len(counts)), where=counts > 0)
+    return weights.astype(np.float32)
+
+
+def make_loss(task: Task, target: NDArray[np.generic], n_labels: int) -> Loss:
+    """Return the loss of a task, with weights from the training labels.
+
+    VA: 1 - mean CCC. EXPR: cross-entropy, weighted by class. AU: binary cross-entropy, in which the frames with a unit
+    weigh as much as those without it (the mean over units).
+
+    Args:
+        task: which.
+        target: all training labels.
+        n_labels: K.
+    """
+    if task is Task.VA:
+        return concordance_loss
+    if task is Task.EXPR:
+        weights = torch.from_numpy(class_weights(np.bincount(np.asarray(target, np.int64), minlength=n_labels)))
+        return lambda outputs, codes: functional.cross_entropy(outputs, codes, weight=weights)
+    share = np.asarray(target, np.float64).mean(axis=0)
+    on, off = (_half_over(part) for part in (share, 1.0 - share))
+
+    def weighted(outputs: Tensor, flags: Tensor) -> Tensor:
+        weight = torch.where(flags > 0, on, off)
+        return functional.binary_cross_entropy_with_logits(outputs, flags, weight=weight)
+
+    return weighted
+
+
+def _half_over(share: NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(np.divide(0.5, share, out=np.zeros(len(share)), where=share > 0).astype(np.float32))
