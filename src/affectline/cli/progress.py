@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,10 @@ import rich.progress
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from affectline.job_index import JobResult
+    from affectline.progress import ProgressHook
 
 PLAIN_EVERY_S = 10.0
 """How often a plain line is written."""
@@ -52,7 +57,7 @@ class Progress:
 
     def advance(self, stage: str, done: int, total: int | None) -> None:
         """Say how many frames of the present input are done in a stage."""
-        text = f"{self._name}: {stage}"
+        text = f"{self._name}: {stage}" if self._name else stage
         if self._bar is not None:
             if self._task is None:
                 self._task = self._bar.add_task(text)
@@ -72,3 +77,15 @@ class Progress:
                 f"{result.tracks} tracks -> {result.folder}",
                 flush=True,
             )
+
+
+@contextmanager
+def shown(stage: str) -> Iterator[ProgressHook]:
+    """Give a hook that shows how far one piece of work has come.
+
+    Args:
+        stage: what is counted, such as `videos`.
+    """
+    with Progress() as progress:
+        progress.begin("")
+        yield partial(progress.advance, stage)

@@ -1,0 +1,140 @@
+"""The score of a weighted mean of several heads as a function of the weights, from sums over folds of videos.
+
+Sums of folds add up, so that one pass over the frames serves every split into seen and held-out videos.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectline.labels import Task
+from affectline.metrics.concordance import ccc_of_moments
+from affectline.metrics.counts import confusion, f1_of_counts
+
+Sums = NDArray[np.float64]
+
+_BINS: Final = 1000
+"""Thresholds of action units that are tried while weights are compared; the final ones are exact."""
+
+
+class BlendMetric(Protocol):
+    """The official score of blended scores."""
+
+    def sums(self, weights: NDArray[np.float64]) -> Sums:
+        """Return what the score needs, for each fold, shape (folds, ...); rows may be added."""
+
+    def decided(self, seen: Sums, unseen: Sums) -> Sums:
+        """Return the sums of unseen frames with what had to be chosen (thresholds) chosen on the seen ones."""
+
+    def score(self, decided: Sums) -> float:
+        """Return the score that (added) decided sums stand for."""
+
+
+def blend_metric(
+    task: Task, scores: NDArray[np.float32], truth: NDArray[np.generic], fold: NDArray[np.intp]
+) -> BlendMetric:
+    """Return the metric of a task.
+
+    Args:
+        task: which.
+        scores: shape (number of heads, n, K), smoothed scores of labelled frames.
+        truth: shape (n, K), or (n,) for EXPR.
+        fold: shape (n,), from 0.
+    """
+    if task is Task.VA:
+        return _Concordance(scores, truth, fold)
+    if task is Task.EXPR:
+        return _MacroF1(scores, truth, fold)
+    return _BestThresholdF1(scores, truth, fold)
+
+
+class _Concordance:
+    """Mean CCC. The moments of a weighted mean follow from those of its parts: no pass over the frames is needed."""
+
+    def __init__(self, scores: NDArray[np.float32], truth: NDArray[np.generic], fold: NDArray[np.intp]) -> None:
+        self._n_heads = len(scores)
+        # One column for each head, the truth, and 1: products of columns are all the moments there are.
+        columns = np.concatenate(
+            [scores.astype(np.float64), truth[None].astype(np.float64), np.ones((1, *truth.shape))]
+        )
+        self._products = np.stack(
+            [np.einsum("ink,jnk->kij", columns[:, fold == one], columns[:, fold == one]) for one in np.unique(fold)]
+        )
+
+    def sums(self, weights: NDArray[np.float64]) -> Sums:
+        # Rows of `mix`: the blend, the truth, 1.
+        mix = np.zeros((3, self._n_heads + 2))
+        mix[0, : self._n_heads] = weights
+        mix[1:, self._n_heads :] = np.eye(2)
+        return np.asarray(mix @ self._products @ mix.T)
+
+    def decided(self, seen: Sums, unseen: Sums) -> Sums:
+        return unseen
+
+    def score(self, decided: Sums) -> float:
+        found = []
+        for products in decided:
+            moments = products / products[2, 2]
+            mean_y, mean_x = moments[0, 2], moments[1, 2]
+            variance_y, variance_x = moments[0, 0] - mean_y**2, moments[1, 1] - mean_x**2
+            # Differences of large sums leave some 1e-16 behind where nothing varies.
+            is_constant = min(variance_x, variance_y) < 1e-12  # noqa: PLR2004
+            covariance = moments[0, 1] - mean_x * mean_y
+            found.append(0.0 if is_constant else ccc_of_moments(variance_x, variance_y, covariance, mean_x - mean_y))
+        return float(np.mean(found))
+
+
+class _MacroF1:
+    """Macro F1 of the class with the highest score."""
+
+    def __init__(self, scores: NDArray[np.float32], truth: NDArray[np.generic], fold: NDArray[np.intp]) -> None:
+        self._scores = scores
+        self._truth = truth.astype(np.int64)
+        self._fold = fold
+
+    def sums(self, weights: NDArray[np.float64]) -> Sums:
+        chosen = np.argmax(np.tensordot(weights.astype(np.float32), self._scores, axes=1), axis=1)
+        count = partial(confusion, n_labels=self._scores.shape[2])
+        folds = np.unique(self._fold)
+        return np.stack([count(self._truth[self._fold == one], chosen[self._fold == one]) for one in folds])
+
+    def decided(self, seen: Sums, unseen: Sums) -> Sums:
+        return unseen
+
+    def score(self, decided: Sums) -> float:
+        return float(f1_of_counts(np.diag(decided), decided.sum(axis=0), decided.sum(axis=1)).mean())
+
+
+class _BestThresholdF1:
+    """Mean F1 with the best threshold of each unit, from histograms of the scores of frames with and without it."""
+
+    def __init__(self, scores: NDArray[np.float32], truth: NDArray[np.generic], fold: NDArray[np.intp]) -> None:
+        self._scores = scores
+        self._n_folds, self._n_labels = len(np.unique(fold)), scores.shape[2]
+        block = np.arange(self._n_labels) * 2 + truth.astype(np.int64)
+        self._offset = (fold[:, None] * 2 * self._n_labels + block) * _BINS
+
+    def sums(self, weights: NDArray[np.float64]) -> Sums:
+        blended = np.tensordot(weights.astype(np.float32), self._scores, axes=1)
+        cells = self._offset + np.clip((blended * _BINS).astype(np.int64), 0, _BINS - 1)
+        counts = np.bincount(cells.reshape(-1), minlength=self._n_folds * self._n_labels * 2 * _BINS)
+        return counts.reshape(self._n_folds, self._n_labels, 2, _BINS).astype(np.float64)
+
+    def decided(self, seen: Sums, unseen: Sums) -> Sums:
+        seen_at, unseen_at = _counts_from(seen), _counts_from(unseen)
+        best = np.argmax(f1_of_counts(*seen_at), axis=1)
+        return unseen_at[:, np.arange(self._n_labels), best]
+
+    def score(self, decided: Sums) -> float:
+        return float(f1_of_counts(*decided).mean())
+
+
+def _counts_from(histogram: Sums) -> Sums:
+    """Return hits, predicted and actual counts for a threshold at the start of each bin, shape (3, K, bins)."""
+    from_bin = histogram[..., ::-1].cumsum(axis=-1)[..., ::-1]
+    hits = from_bin[:, 1]
+    return np.stack([hits, from_bin.sum(axis=1), np.broadcast_to(hits[:, :1], hits.shape)])

@@ -1,0 +1,147 @@
+"""Joins heads of one task: a weighted mean of their scores, with weights chosen on labelled videos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from affectline.datasets.labelled import LabelledTables
+from affectline.errors import InputError
+from affectline.evaluation.blend_metrics import blend_metric
+from affectline.evaluation.blend_weights import BlendMethod, WeightsFound, find_weights
+from affectline.evaluation.scoring import labelled_scores
+from affectline.evaluation.sequence_scores import SequenceScores, score_sequences
+from affectline.evaluation.tuning import Tuned, TuneOptions, tune_scores, tuned_head
+from affectline.heads.blend import BlendHead, joint_backbones
+from affectline.heads.head import Decision, Head, HeadCard
+from affectline.labels import Task
+from affectline.postprocess.thresholds import deal_folds
+from affectline.records import FloatArray
+
+_SEARCH_FRAMES: Final = 100_000
+"""Labelled frames on which weights are compared (not VA): neighbouring frames say nearly the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlendOptions:
+    """How a blend is made.
+
+    Attributes:
+        method: `grid` or `optimise`; see `blend_weights.find_weights`.
+        folds: of videos, for the test on held-out videos.
+        seed: of the folds.
+        tune: how its decision is chosen afterwards; the seed counts there too.
+    """
+
+    method: BlendMethod = "grid"
+    folds: int = 5
+    seed: int = 0
+    tune: TuneOptions = TuneOptions()
+
+
+DEFAULT_BLEND_OPTIONS: Final = BlendOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Blended:
+    """A blend and how it was found.
+
+    Attributes:
+        head: the blend, with its decision; heads with weight 0 are left out.
+        weights: one for each head that was given, sum 1.
+        held_out_p: score of such blends on held-out videos, at one radius.
+        part_held_out_p: likewise of each head alone.
+        tuned: its decision and metrics.
+    """
+
+    head: BlendHead
+    weights: tuple[float, ...]
+    held_out_p: float
+    part_held_out_p: tuple[float, ...]
+    tuned: Tuned
+
+
+def blend_heads(
+    heads: Sequence[Head],
+    data: LabelledTables,
+    options: BlendOptions = DEFAULT_BLEND_OPTIONS,
+    names: Sequence[str] | None = None,
+) -> Blended:
+    """Return the best blend of heads, or the best of them alone where no blend beats it on held-out videos.
+
+    Args:
+        heads: of one task, with the labels of the data; each keeps its own logit adjustment.
+        data: labelled videos, best those on which the heads were not trained, with the features of all backbones.
+        options: how.
+        names: what to call the heads in the blend's card; their numbers if None.
+
+    Raises:
+        InputError: no heads, heads and data do not fit, or fewer than two videos.
+    """
+    if not heads:
+        raise InputError("a blend needs at least one head; name the files of two or more")
+    parts = [
+        [one.adjusted(head.card.decision.logit_adjustment) for one in score_sequences(head, data)] for head in heads
+    ]
+    found = _weights(parts, data, options)
+    blended = tune_scores(data, _mix(parts, np.array(found.weights)), options.tune)
+    best = int(np.argmax(found.part_p))
+    weights = found.weights
+    if weights[best] < 1:
+        alone = tune_scores(data, parts[best], options.tune)
+        if alone.validation["p"] > blended.validation["p"]:
+            weights, blended = tuple(float(number == best) for number in range(len(heads))), alone
+    metrics = {"blend_p_held_out": found.blend_p, "best_part_p_held_out": found.part_p[best]}
+    blended = replace(blended, validation={**blended.validation, **metrics})
+    head = tuned_head(
+        _join(heads, weights, names or [str(number + 1) for number in range(len(heads))], options), data, blended
+    )
+    return Blended(head, weights, found.blend_p, found.part_p, blended)
+
+
+def _weights(parts: Sequence[Sequence[SequenceScores]], data: LabelledTables, options: BlendOptions) -> WeightsFound:
+    """Return the best weights for scores that are smoothed as the equal blend is smoothed best."""
+    fold = deal_folds(np.repeat([one.group for one in parts[0]], [len(one.truth) for one in parts[0]]), options.folds)
+    equal = tune_scores(data, _mix(parts, np.full(len(parts), 1 / len(parts))), replace(options.tune, adjust=False))
+    decision = Decision(equal.decision.radius_s, equal.decision.mode)
+    step = 1 if data.task is Task.VA else max(1, len(fold) // _SEARCH_FRAMES)
+    scores = np.stack([labelled_scores(data.task, part, decision)[::step].astype(np.float32) for part in parts])
+    truth = np.concatenate([one.truth for one in parts[0]])[::step]
+    metric = blend_metric(data.task, scores, truth, fold[::step])
+    return find_weights(metric, len(parts), int(fold.max()) + 1, options.method)
+
+
+def _mix(parts: Sequence[Sequence[SequenceScores]], weights: FloatArray) -> list[SequenceScores]:
+    """Return the weighted mean of the parts' scores, exactly as `BlendHead` computes it."""
+    shares = np.asarray(weights / weights.sum(), np.float32)
+    mixed = []
+    for sequences in zip(*parts, strict=True):
+        total = shares[0] * sequences[0].values
+        for share, one in zip(shares[1:], sequences[1:], strict=True):
+            total = total + share * one.values
+        mixed.append(replace(sequences[0], values=total))
+    return mixed
+
+
+def _join(heads: Sequence[Head], weights: Sequence[float], names: Sequence[str], options: BlendOptions) -> BlendHead:
+    """Return the blend of the heads that have a weight, undecided."""
+    used = [number for number, weight in enumerate(weights) if weight > 0]
+    parts = tuple(heads[number] for number in used)
+    kinds = {part.card.crop_kind for part in parts}
+    card = HeadCard(
+        parts[0].card.task,
+        parts[0].card.labels,
+        joint_backbones(parts),
+        kinds.pop() if len(kinds) == 1 else None,
+        training={
+            "model": "blend",
+            "parts": ", ".join(f"{names[number]}: {weights[number]:.3g}" for number in used),
+            "method": options.method,
+            "folds": str(options.folds),
+            "seed": str(options.seed),
+        },
+    )
+    return BlendHead(card, parts, np.array([weights[number] for number in used], np.float32))
