@@ -7,7 +7,7 @@ import sys
 import typer
 
 from affectline import __version__
-from affectline.cli import analyze, doctor, models, schema, synth, tracks
+from affectline.cli import analyze, doctor, models, schema, synth, tracks, train
 from affectline.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_WRONG_USE
 from affectline.errors import AffectlineError, AssetError, OutputError
 
@@ -25,6 +25,7 @@ app.command("doctor")(doctor.command)
 app.command("schema")(schema.command)
 app.add_typer(tracks.app, name="tracks")
 app.command("synth")(synth.command)
+app.command("train")(train.command)
 
 
 def _show_version(wanted: bool) -> None:

@@ -84,8 +84,8 @@ def split_files(data: Path, task: Task, lists: Mapping[str, Path | None]) -> Map
     both = sorted(set(chosen.get(TRAIN, {})) & set(chosen.get(VALIDATION, {})))
     if both:
         raise InputError(
-            f"{len(both)} videos are in the training and in the validation list, such as {', '.join(both[:3])}; scores on "
-            "videos that were trained on mean nothing: remove them from one of the two"
+            f"{len(both)} videos are in the training and in the validation list, such as {', '.join(both[:3])}; scores "
+            "on videos that were trained on mean nothing: remove them from one of the two"
         )
     return chosen
 

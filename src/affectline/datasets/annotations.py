@@ -60,7 +60,7 @@ def read_annotation(path: Path, task: Task) -> Annotation:
     rows = _parse(text, len(lines) - 1, task)
     if rows is None:
         raise _first_fault(lines, path, task)
-    is_valid = (rows >= (0 if task is not Task.VA else -1)).all(axis=1)
+    is_valid = np.asarray((rows >= (-1 if task is Task.VA else 0)).all(axis=1))
     values = rows[:, 0].astype(np.int64) if task is Task.EXPR else rows.astype(np.float32)
     return Annotation(task, path.stem, path, values, is_valid)
 
@@ -87,7 +87,7 @@ def _parse(text: str, n_lines: int, task: Task) -> NDArray[np.float64] | None:
 def _is_right(rows: NDArray[np.float64], task: Task) -> NDArray[np.bool_]:
     """Return which numbers can stand in such a file."""
     if task is Task.VA:
-        return (np.abs(rows) <= 1.0) | (rows == INVALID[task])
+        return np.asarray((np.abs(rows) <= 1.0) | (rows == INVALID[task]))
     highest = len(task.official_labels) - 1 if task is Task.EXPR else 1
     return np.asarray((rows == np.round(rows)) & (rows >= INVALID[task]) & (rows <= highest))
 

@@ -68,11 +68,12 @@ def load_labelled(task: Task, split: str, options: DataOptions) -> LabelledTable
     """
     store = FeatureStore(options.store)
     tables = _Tables(store, options)
+    missing: tuple[str, ...] = ()
     wanted = (TRAIN, VALIDATION) if split == TRAIN_AND_VALIDATION else (split,)
     if options.labels is not None:
         own = read_own_labels(options.labels, task)
         sequences = [sequence for part in wanted for sequence in own.sequences(part, tables.of, tables.videos)]
-        source, labels, missing = f"{options.labels.name}, {split}", own.labels, ()
+        source, labels = f"{options.labels.name}, {split}", own.labels
     else:
         sequences, missing = _affwild2(task, wanted, options, tables)
         source, labels = f"Aff-Wild2 layout, {task.value} {split}", task.official_labels
@@ -82,6 +83,15 @@ def load_labelled(task: Task, split: str, options: DataOptions) -> LabelledTable
             + (f" (without: {', '.join(missing[:3])}, ...)" if missing else "; is there anything in this split?")
         )
     return LabelledTables(task, labels, tuple(sequences), source, missing)
+
+
+def has_split(task: Task, split: str, options: DataOptions) -> bool:
+    """Return whether there are labels of a split, with or without features; errors as `load_labelled`."""
+    if options.labels is not None:
+        return bool((read_own_labels(options.labels, task).split == split).any())
+    data = options.data or Path()
+    files = split_files(data, task, {TRAIN: options.train_list, VALIDATION: options.val_list})
+    return bool(files.get(split))
 
 
 class _Tables:

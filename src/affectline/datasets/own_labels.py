@@ -124,8 +124,8 @@ class OwnLabels:
             given = f"{self.time_s[row]:g} s" if self.frame[row] < 0 else f"frame {self.frame[row]}"
             last_s = float(table.time_s[-1]) if len(table) else 0.0
             raise InputError(
-                f"{self._place(row)}: {given} lies outside {table.info.video}, which has the frames 0 to {n_frames - 1} "
-                f"(last face at {last_s:.2f} s)"
+                f"{self._place(row)}: {given} lies outside {table.info.video}, which has the frames 0 to "
+                f"{n_frames - 1} (last face at {last_s:.2f} s)"
             )
         return frames
 
@@ -160,8 +160,8 @@ def read_own_labels(path: Path, task: Task) -> OwnLabels:
 
     Columns: `video` (a file name, with or without its suffix); `time_s` or `frame`; optional `track` (an id of the
     store's tables; empty means the largest face) and `split` (`train` or `val`; all are `train` without it); and any of
-    `valence` and `arousal` in [-1, 1], `expression` (a word such as Happiness) and `au01` ... `au26`, 0 or 1. Empty cells
-    are no labels; a row needs all labels of the task that the file has columns for.
+    `valence` and `arousal` in [-1, 1], `expression` (a word such as Happiness) and `au01` ... `au26`, 0 or 1.
+    Empty cells are no labels; a row needs all labels of the task that the file has columns for.
 
     Raises:
         InputFileError: the file cannot be read.
@@ -259,7 +259,7 @@ def _targets(
         if len(odd):
             row, column = odd[0]
             raise cells.wrong(int(row), there[column], f"{values[row, column]:g}", "0 or 1 (empty where unknown)")
-    return tuple(columns[name] for name in there), values.astype(np.float32), ~np.isnan(values).any(axis=1)
+    return tuple(columns[name] for name in there), values.astype(np.float32), np.asarray(~np.isnan(values).any(axis=1))
 
 
 def _expressions(cells: _Cells, names: list[str]) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.bool_]]:

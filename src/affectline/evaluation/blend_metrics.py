@@ -5,7 +5,7 @@ Sums of folds add up, so that one pass over the frames serves every split into s
 
 from __future__ import annotations
 
-from functools import partial
+import math
 from typing import Final, Protocol
 
 import numpy as np
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from affectline.labels import Task
 from affectline.metrics.concordance import ccc_of_moments
-from affectline.metrics.counts import confusion, f1_of_counts
+from affectline.metrics.counts import f1_of_counts
+from affectline.records import FloatArray
 
 Sums = NDArray[np.float64]
 
@@ -35,7 +36,7 @@ class BlendMetric(Protocol):
 
 
 def blend_metric(
-    task: Task, scores: NDArray[np.float32], truth: NDArray[np.generic], fold: NDArray[np.intp]
+    task: Task, scores: FloatArray, truth: NDArray[np.generic], fold: NDArray[np.intp], n_folds: int
 ) -> BlendMetric:
     """Return the metric of a task.
 
@@ -43,27 +44,27 @@ def blend_metric(
         task: which.
         scores: shape (number of heads, n, K), smoothed scores of labelled frames.
         truth: shape (n, K), or (n,) for EXPR.
-        fold: shape (n,), from 0.
+        fold: shape (n,), from 0 to `n_folds` - 1.
+        n_folds: how many.
     """
     if task is Task.VA:
-        return _Concordance(scores, truth, fold)
+        return _Concordance(scores, truth, fold, n_folds)
     if task is Task.EXPR:
-        return _MacroF1(scores, truth, fold)
-    return _BestThresholdF1(scores, truth, fold)
+        return _MacroF1(scores, truth, fold, n_folds)
+    return _BestThresholdF1(scores, truth, fold, n_folds)
 
 
 class _Concordance:
     """Mean CCC. The moments of a weighted mean follow from those of its parts: no pass over the frames is needed."""
 
-    def __init__(self, scores: NDArray[np.float32], truth: NDArray[np.generic], fold: NDArray[np.intp]) -> None:
+    def __init__(self, scores: FloatArray, truth: NDArray[np.generic], fold: NDArray[np.intp], n_folds: int) -> None:
         self._n_heads = len(scores)
         # One column for each head, the truth, and 1: products of columns are all the moments there are.
         columns = np.concatenate(
             [scores.astype(np.float64), truth[None].astype(np.float64), np.ones((1, *truth.shape))]
         )
-        self._products = np.stack(
-            [np.einsum("ink,jnk->kij", columns[:, fold == one], columns[:, fold == one]) for one in np.unique(fold)]
-        )
+        by_fold = (columns[:, fold == number] for number in range(n_folds))
+        self._products = np.stack([np.einsum("ink,jnk->kij", part, part) for part in by_fold])
 
     def sums(self, weights: NDArray[np.float64]) -> Sums:
         # Rows of `mix`: the blend, the truth, 1.
@@ -91,16 +92,15 @@ class _Concordance:
 class _MacroF1:
     """Macro F1 of the class with the highest score."""
 
-    def __init__(self, scores: NDArray[np.float32], truth: NDArray[np.generic], fold: NDArray[np.intp]) -> None:
+    def __init__(self, scores: FloatArray, truth: NDArray[np.generic], fold: NDArray[np.intp], n_folds: int) -> None:
         self._scores = scores
-        self._truth = truth.astype(np.int64)
-        self._fold = fold
+        self._shape = (n_folds, scores.shape[2], scores.shape[2])
+        self._offset = (fold * scores.shape[2] + truth.astype(np.int64)) * scores.shape[2]
 
     def sums(self, weights: NDArray[np.float64]) -> Sums:
         chosen = np.argmax(np.tensordot(weights.astype(np.float32), self._scores, axes=1), axis=1)
-        count = partial(confusion, n_labels=self._scores.shape[2])
-        folds = np.unique(self._fold)
-        return np.stack([count(self._truth[self._fold == one], chosen[self._fold == one]) for one in folds])
+        counts = np.bincount(self._offset + chosen, minlength=math.prod(self._shape))
+        return counts.reshape(self._shape).astype(np.float64)
 
     def decided(self, seen: Sums, unseen: Sums) -> Sums:
         return unseen
@@ -112,9 +112,9 @@ class _MacroF1:
 class _BestThresholdF1:
     """Mean F1 with the best threshold of each unit, from histograms of the scores of frames with and without it."""
 
-    def __init__(self, scores: NDArray[np.float32], truth: NDArray[np.generic], fold: NDArray[np.intp]) -> None:
+    def __init__(self, scores: FloatArray, truth: NDArray[np.generic], fold: NDArray[np.intp], n_folds: int) -> None:
         self._scores = scores
-        self._n_folds, self._n_labels = len(np.unique(fold)), scores.shape[2]
+        self._n_folds, self._n_labels = n_folds, scores.shape[2]
         block = np.arange(self._n_labels) * 2 + truth.astype(np.int64)
         self._offset = (fold[:, None] * 2 * self._n_labels + block) * _BINS
 

@@ -50,7 +50,7 @@ def find_weights(metric: BlendMetric, n_heads: int, n_folds: int, method: BlendM
         method: `grid` tries all weights in equal steps; `optimise` moves weight between heads as long as it helps.
     """
     search = _Search(metric, n_heads, method)
-    part_p = tuple(search.held_out(n_folds, lambda _, head=head: _alone(head, n_heads)) for head in range(n_heads))
+    part_p = tuple(search.held_out(n_folds, _always(_alone(head, n_heads))) for head in range(n_heads))
     blend_p = search.held_out(n_folds, search.best)
     best_part = int(np.argmax(part_p))
     is_worth_it = blend_p >= part_p[best_part]
@@ -102,6 +102,10 @@ class _Search:
         if weights not in self._sums:
             self._sums[weights] = self._metric.sums(np.array(weights))
         return self._sums[weights]
+
+
+def _always(weights: Weights) -> Callable[[NDArray[np.bool_]], Weights]:
+    return lambda is_seen: weights
 
 
 def _alone(head: int, n_heads: int) -> Weights:

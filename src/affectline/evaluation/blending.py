@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, get_args
 
 import numpy as np
 
@@ -14,12 +14,11 @@ from affectline.evaluation.blend_metrics import blend_metric
 from affectline.evaluation.blend_weights import BlendMethod, WeightsFound, find_weights
 from affectline.evaluation.scoring import labelled_scores
 from affectline.evaluation.sequence_scores import SequenceScores, score_sequences
-from affectline.evaluation.tuning import Tuned, TuneOptions, tune_scores, tuned_head
+from affectline.evaluation.tuning import Tuned, TuneOptions, tune_scores, tuned_card
 from affectline.heads.blend import BlendHead, joint_backbones
 from affectline.heads.head import Decision, Head, HeadCard
 from affectline.labels import Task
 from affectline.postprocess.thresholds import deal_folds
-from affectline.records import FloatArray
 
 _SEARCH_FRAMES: Final = 100_000
 """Labelled frames on which weights are compared (not VA): neighbouring frames say nearly the same."""
@@ -33,13 +32,13 @@ class BlendOptions:
         method: `grid` or `optimise`; see `blend_weights.find_weights`.
         folds: of videos, for the test on held-out videos.
         seed: of the folds.
-        tune: how its decision is chosen afterwards; the seed counts there too.
+        tune: how its decision is chosen afterwards.
     """
 
     method: BlendMethod = "grid"
     folds: int = 5
     seed: int = 0
-    tune: TuneOptions = TuneOptions()
+    tune: TuneOptions = field(default_factory=TuneOptions)
 
 
 DEFAULT_BLEND_OPTIONS: Final = BlendOptions()
@@ -62,6 +61,18 @@ class Blended:
     held_out_p: float
     part_held_out_p: tuple[float, ...]
     tuned: Tuned
+
+
+def parse_method(text: str) -> BlendMethod:
+    """Return the method that a word names.
+
+    Raises:
+        InputError: there is no such method.
+    """
+    for method in get_args(BlendMethod):
+        if text == method:
+            return method  # type: ignore[no-any-return]  # get_args does not know what it gets
+    raise InputError(f"no method {text!r}; known methods: {', '.join(get_args(BlendMethod))}")
 
 
 def blend_heads(
@@ -87,36 +98,38 @@ def blend_heads(
         [one.adjusted(head.card.decision.logit_adjustment) for one in score_sequences(head, data)] for head in heads
     ]
     found = _weights(parts, data, options)
-    blended = tune_scores(data, _mix(parts, np.array(found.weights)), options.tune)
-    best = int(np.argmax(found.part_p))
-    weights = found.weights
+    weights, best = found.weights, int(np.argmax(found.part_p))
+    tuned = tune_scores(data, _mix(parts, weights), options.tune)
     if weights[best] < 1:
+        # The search knew one radius only; the best head may be worth more with its own.
         alone = tune_scores(data, parts[best], options.tune)
-        if alone.validation["p"] > blended.validation["p"]:
-            weights, blended = tuple(float(number == best) for number in range(len(heads))), alone
-    metrics = {"blend_p_held_out": found.blend_p, "best_part_p_held_out": found.part_p[best]}
-    blended = replace(blended, validation={**blended.validation, **metrics})
-    head = tuned_head(
-        _join(heads, weights, names or [str(number + 1) for number in range(len(heads))], options), data, blended
-    )
-    return Blended(head, weights, found.blend_p, found.part_p, blended)
+        if alone.validation["p"] > tuned.validation["p"]:
+            weights, tuned = tuple(float(number == best) for number in range(len(heads))), alone
+    held_out = {"blend_p_held_out": found.blend_p, "best_part_p_held_out": found.part_p[best]}
+    tuned = replace(tuned, validation={**tuned.validation, **held_out})
+    blend = _join(heads, weights, names or [str(number) for number in range(1, len(heads) + 1)], options)
+    blend = blend.with_card(tuned_card(blend.card, data, tuned))
+    return Blended(blend, weights, found.blend_p, found.part_p, tuned)
 
 
 def _weights(parts: Sequence[Sequence[SequenceScores]], data: LabelledTables, options: BlendOptions) -> WeightsFound:
     """Return the best weights for scores that are smoothed as the equal blend is smoothed best."""
-    fold = deal_folds(np.repeat([one.group for one in parts[0]], [len(one.truth) for one in parts[0]]), options.folds)
-    equal = tune_scores(data, _mix(parts, np.full(len(parts), 1 / len(parts))), replace(options.tune, adjust=False))
+    groups = np.repeat([one.group for one in parts[0]], [len(one.truth) for one in parts[0]])
+    fold = deal_folds(groups, options.folds, options.seed)
+    n_folds = int(fold.max()) + 1
+    equal = tune_scores(data, _mix(parts, (1.0,) * len(parts)), replace(options.tune, adjust=False))
     decision = Decision(equal.decision.radius_s, equal.decision.mode)
     step = 1 if data.task is Task.VA else max(1, len(fold) // _SEARCH_FRAMES)
     scores = np.stack([labelled_scores(data.task, part, decision)[::step].astype(np.float32) for part in parts])
     truth = np.concatenate([one.truth for one in parts[0]])[::step]
-    metric = blend_metric(data.task, scores, truth, fold[::step])
-    return find_weights(metric, len(parts), int(fold.max()) + 1, options.method)
+    metric = blend_metric(data.task, scores, truth, fold[::step], n_folds)
+    return find_weights(metric, len(parts), n_folds, options.method)
 
 
-def _mix(parts: Sequence[Sequence[SequenceScores]], weights: FloatArray) -> list[SequenceScores]:
+def _mix(parts: Sequence[Sequence[SequenceScores]], weights: Sequence[float]) -> list[SequenceScores]:
     """Return the weighted mean of the parts' scores, exactly as `BlendHead` computes it."""
-    shares = np.asarray(weights / weights.sum(), np.float32)
+    given = np.array(weights, np.float32)
+    shares = given / given.sum()
     mixed = []
     for sequences in zip(*parts, strict=True):
         total = shares[0] * sequences[0].values

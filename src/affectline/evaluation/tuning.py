@@ -13,7 +13,7 @@ from affectline.datasets.labelled import LabelledTables
 from affectline.errors import InputError
 from affectline.evaluation.scoring import TUNED_ON, TUNED_ON_DIGEST, Rules, data_digest, labelled_scores
 from affectline.evaluation.sequence_scores import SequenceScores, decide, score_sequences
-from affectline.heads.head import Decision, Head
+from affectline.heads.head import Decision, Head, HeadCard
 from affectline.labels import Task
 from affectline.metrics.report import Report, make_report
 from affectline.postprocess.adjustment import best_adjustment
@@ -99,9 +99,13 @@ def tune_decision(head: Head, valid: LabelledTables, options: TuneOptions = DEFA
 
 def tuned_head(head: Head, valid: LabelledTables, tuned: Tuned) -> Head:
     """Return the head with a decision in its card, the metrics, and on which data they were chosen."""
-    training = {**head.card.training, TUNED_ON: valid.source, TUNED_ON_DIGEST: data_digest(valid)}
-    card = replace(head.card, decision=tuned.decision, validation=tuned.validation, training=training)
-    return head.with_card(card)
+    return head.with_card(tuned_card(head.card, valid, tuned))
+
+
+def tuned_card(card: HeadCard, valid: LabelledTables, tuned: Tuned) -> HeadCard:
+    """Return the card with a decision, the metrics, and on which data they were chosen."""
+    training = {**card.training, TUNED_ON: valid.source, TUNED_ON_DIGEST: data_digest(valid)}
+    return replace(card, decision=tuned.decision, validation=tuned.validation, training=training)
 
 
 def tune_scores(

@@ -68,7 +68,8 @@ def _sums_by_group(
     if task is Task.VA:
         return _score_of_moments, np.array([_moments(truth[part], predicted[part]) for part in parts])
     if task is Task.EXPR:
-        return _macro_f1, np.array([confusion(truth[part], predicted[part], n_labels) for part in parts])
+        codes, decided = np.asarray(truth, np.int64), np.asarray(predicted, np.int64)
+        return _macro_f1, np.array([confusion(codes[part], decided[part], n_labels) for part in parts])
     return _mean_f1, np.array([binary_counts(truth[part], predicted[part]) for part in parts])
 
 

@@ -19,7 +19,7 @@ def f1_of_counts(
         actual: how often it was true.
     """
     total = np.asarray(predicted, np.float64) + actual
-    return np.divide(2.0 * hits, total, out=np.zeros(np.shape(total)), where=total > 0)
+    return np.asarray(np.divide(2.0 * hits, total, out=np.zeros(np.shape(total)), where=total > 0))
 
 
 def confusion(truth: NDArray[np.integer], predicted: NDArray[np.integer], n_labels: int) -> NDArray[np.float64]:

@@ -52,7 +52,7 @@ def best_adjustment(probabilities: NDArray[np.floating], truth: NDArray[np.integ
                 offsets, score = tried, value
         if score - before < _MIN_GAIN:
             break
-    return offsets - offsets.mean()
+    return np.asarray(offsets - offsets.mean())
 
 
 def macro_f1(predicted: NDArray[np.integer], truth: NDArray[np.integer], n_classes: int) -> float:
@@ -96,4 +96,4 @@ def _counted(flags: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 def _left(flags: NDArray[np.bool_]) -> NDArray[np.float64]:
     counts = _counted(flags)
-    return counts[-1] - counts
+    return np.asarray(counts[-1] - counts)

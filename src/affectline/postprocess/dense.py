@@ -40,5 +40,6 @@ def check_frames(frames: NDArray[np.integer], values: NDArray[np.floating], fram
         raise ShapeError(f"filling needs n >= 1 frames with values (n, K), got {frames.shape} and {values.shape}")
     if frames[0] < 0 or frames[-1] >= frame_count or (np.diff(frames) <= 0).any():
         raise ShapeError(
-            f"frames must increase and lie in 0 to {frame_count - 1}, got {frames[0]} to {frames[-1]} in {len(frames)} rows"
+            f"frames must increase and lie in 0 to {frame_count - 1}, got {frames[0]} to {frames[-1]} in "
+            f"{len(frames)} rows"
         )

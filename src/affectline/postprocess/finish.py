@@ -119,7 +119,7 @@ def median_interval_s(times_s: NDArray[np.float64]) -> float:
 def fill_and_smooth(
     frames: Frames, rows: FaceRows, measures: Measures, settings: FinishSettings, interval_s: float
 ) -> FaceRows:
-    """Return the rows with gaps filled (unless the filter is causal) and scores smoothed, in the order of track and frame.
+    """Return the rows with gaps filled (unless the filter is causal) and scores smoothed, by track and frame.
 
     Args:
         frames: the sampled frames that the rows come from.

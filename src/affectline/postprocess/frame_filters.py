@@ -28,16 +28,16 @@ def smooth_frames(values: NDArray[np.floating], radius: int, mode: SmoothingMode
     """
     if radius < 0:
         raise InputError(f"the radius of a filter must be 0 frames or more, got {radius}")
-    values = np.asarray(values, np.float64)
-    if radius == 0 or not len(values):
-        return values
+    known = np.asarray(values, np.float64)
+    if radius == 0 or not len(known):
+        return known
     if mode == "gaussian":
         weights = gaussian_weight(np.arange(-radius, radius + 1), radius)
-        sums = correlate1d(values, weights, axis=0, mode="constant")
-        return sums / correlate1d(np.ones(len(values)), weights, mode="constant")[:, None]
-    first, end = window(np.arange(len(values)), radius, mode, 0, len(values))
-    cumulated = running_sums(values)
-    return (cumulated[end] - cumulated[first]) / (end - first)[:, None]
+        sums = np.asarray(correlate1d(known, weights, axis=0, mode="constant"))
+        return np.asarray(sums / correlate1d(np.ones(len(known)), weights, mode="constant")[:, None])
+    first, end = window(np.arange(len(known)), radius, mode, 0, len(known))
+    cumulated = running_sums(known)
+    return np.asarray((cumulated[end] - cumulated[first]) / (end - first)[:, None])
 
 
 def running_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -60,7 +60,8 @@ def window(
         frames: shape (n,).
         radius: k.
         mode: `centred` or `causal`.
-        start, stop: the video's first frame, and the one behind its last.
+        start: the video's first frame.
+        stop: the frame behind its last.
     """
     ahead = 0 if mode == "causal" else radius
     return np.maximum(frames - radius, start), np.minimum(frames + ahead + 1, stop)

@@ -41,7 +41,7 @@ def fill_gaps_reversed(
     weight = np.where(is_inside, (every - frames[before]) / length, 0.0)
     # An observed frame is its own `after` and keeps its value.
     weight = np.where(frames[after] == every, 0.0, weight)[:, None]
-    return weight * values[before] + (1.0 - weight) * values[after]
+    return np.asarray(weight * values[before] + (1.0 - weight) * values[after], np.float64)
 
 
 def smooth_observed(values: NDArray[np.floating], radius: int) -> NDArray[np.float64]:
@@ -62,4 +62,4 @@ def grid_thresholds(scores: NDArray[np.floating], truth: NDArray[np.generic]) ->
         truth: shape (n, K), 0 or 1.
     """
     f1 = np.array([f1_of_counts(*binary_counts(truth, scores >= threshold)) for threshold in THRESHOLD_GRID])
-    return np.array(THRESHOLD_GRID)[np.argmax(f1, axis=0)]
+    return np.asarray(np.array(THRESHOLD_GRID)[np.argmax(f1, axis=0)])

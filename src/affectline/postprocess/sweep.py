@@ -66,7 +66,7 @@ def sweep_radii(
 
 
 def _means(sums: NDArray[np.float64], first: NDArray[np.integer], end: NDArray[np.integer]) -> NDArray[np.float64]:
-    means = sums[end]
+    means = np.asarray(sums[end])
     means -= sums[first]
     means /= (end - first)[:, None]
     return means
@@ -91,4 +91,5 @@ class _Judge:
             codes = np.asarray(self._truth, np.int64)
             table = confusion(codes, np.argmax(values, axis=1), values.shape[1])
             return float(f1_of_counts(np.diag(table), table.sum(axis=0), table.sum(axis=1)).mean())
-        return float(f1_of_counts(*binary_counts(self._truth, values >= self._thresholds)).mean())
+        thresholds = np.asarray(self._thresholds, np.float64)
+        return float(f1_of_counts(*binary_counts(self._truth, values >= thresholds)).mean())

@@ -29,6 +29,7 @@ from affectline.json_records import JsonValue
 from affectline.labels import Task
 from affectline.progress import ProgressHook, ignore_progress
 from affectline.records import FaceFeatures, FloatArray
+from affectline.training.perceptron import TrainingRecord
 
 FOLDS: Final = 5
 """Folds of the library's own cross-validation, each with videos of its own."""
@@ -137,6 +138,7 @@ class AutomlTrainer:
 
     def __init__(self, params: AutomlParams | None = None, on_progress: ProgressHook = ignore_progress) -> None:
         self.params = params or AutomlParams()
+        self.record: TrainingRecord | None = None
         self._on_progress = on_progress
 
     def get_params(self) -> Mapping[str, object]:

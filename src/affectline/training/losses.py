@@ -41,7 +41,7 @@ def class_weights(counts: NDArray[np.integer]) -> NDArray[np.float32]:
     """
     n_present = max(np.count_nonzero(counts), 1)
     weights = np.divide(counts.sum() / n_present, counts, out=np.zeros(len(counts)), where=counts > 0)
-    return weights.astype(np.float32)
+    return np.asarray(weights, np.float32)
 
 
 def make_loss(task: Task, target: NDArray[np.generic], n_labels: int) -> Loss:

@@ -23,7 +23,7 @@ from affectline.records import FaceFeatures, FloatArray
 from affectline.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from affectline.training.examples import Examples, check_examples
 from affectline.training.losses import Loss, make_loss
-from affectline.training.params import TrainParams
+from affectline.training.params import TrainParams, batch_for
 
 EpochHook = Callable[[int, int, float, float | None], None]
 """Told after each epoch: how many are done, how many there may be, the mean loss, the validation score if there is one."""
@@ -122,14 +122,14 @@ class _Fit:
         seed = int(np.random.SeedSequence([self._params.seed, epoch]).generate_state(1)[0])
         mean, scale = torch.from_numpy(self._mean), torch.from_numpy(self._scale)
         losses, n = 0.0, 0
-        for inputs, target in self._train.batches(self._params.batch_size, seed):
+        for inputs, target in self._train.batches(batch_for(self._params, len(self._train)), seed):
             if self._card.task is Task.VA and len(inputs) == 1:
                 continue  # One frame has no concordance.
             outputs = self._forward((torch.from_numpy(inputs) - mean) / scale)
             loss = self._loss(outputs, torch.from_numpy(np.ascontiguousarray(target)))
             total = loss + self._params.l2 * sum((weight**2).sum() for weight in self._weights[::2])
             self._optimiser.zero_grad(set_to_none=True)
-            total.backward()
+            total.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
             self._optimiser.step()
             losses += float(loss.detach()) * len(inputs)
             n += len(inputs)

@@ -18,7 +18,7 @@ N_EXPRESSIVE: Final = 8
 N_LATENT: Final = N_EXPRESSIVE + len(ABAW_ACTION_UNITS)
 """Dimensions 8 to 19 drive one action unit each."""
 
-EXPRESSIVE: Final = Spectrum(slow=((0.65, 2.0 * FPS), (0.35, 15.0 * FPS)))
+EXPRESSIVE: Final = Spectrum(slow=((0.7, 1.2 * FPS), (0.3, 6.0 * FPS)))
 """How dimensions 0 to 7 move: within seconds, and with a mood of a quarter of a minute."""
 MUSCULAR: Final = Spectrum(slow=((0.75, 0.25 * FPS), (0.25, 10.0 * FPS)))
 """How dimensions 8 to 19 move: within a quarter of a second, and slowly."""
@@ -37,8 +37,8 @@ class Noise:
     own: tuple[float, float]
 
 
-EXPRESSIVE_NOISE: Final = Noise(Spectrum(slow=((0.45, 1.5 * FPS),), white=0.45, constant=0.20), own=(0.45, 1.10))
-MUSCULAR_NOISE: Final = Noise(Spectrum(slow=((0.15, 1.0 * FPS),), white=0.25, constant=0.10), own=(0.30, 0.70))
+EXPRESSIVE_NOISE: Final = Noise(Spectrum(slow=((0.40, 0.8 * FPS),), white=0.50, constant=0.12), own=(0.50, 1.20))
+MUSCULAR_NOISE: Final = Noise(Spectrum(slow=((0.15, 1.0 * FPS),), white=0.25, constant=0.10), own=(0.30, 0.80))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,4 +178,4 @@ def _fitted_bias(class_weights: NDArray[np.float64]) -> NDArray[np.float64]:
     for _ in range(60):
         share = np.bincount(np.argmax(scores + bias, axis=1), minlength=len(wanted)) / len(scores)
         bias += 0.5 * np.log(wanted / np.maximum(share, 1e-4))
-    return bias - bias.mean()
+    return np.asarray(bias - bias.mean())

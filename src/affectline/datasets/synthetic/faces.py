@@ -7,8 +7,11 @@ from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from affectline.records import FloatArray, UInt8Array
+
+Point = NDArray[np.float64]
 
 SIZE: Final = 112
 """Height and width of the pictures, pixels."""
@@ -78,10 +81,10 @@ def degrade(picture: UInt8Array, rng: np.random.Generator) -> UInt8Array:
     )
     small = cv2.resize(moved, (ALIGNED_SIZE, ALIGNED_SIZE), interpolation=cv2.INTER_AREA)
     back = cv2.resize(small, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
-    return np.clip(back + rng.normal(0, 9.0, back.shape), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(back + rng.normal(0, 9.0, back.shape), 0, 255), np.uint8)
 
 
-def _eyes(picture: UInt8Array, centre: FloatArray, e: FloatArray, ink: Colour) -> None:
+def _eyes(picture: UInt8Array, centre: Point, e: Point, ink: Colour) -> None:
     for side in (-1, 1):
         place = centre + (side * (16 + 0.8 * e[2]), -10 + 0.8 * e[3])
         # AU7 tightens the lids, arousal opens the eye.
@@ -92,7 +95,7 @@ def _eyes(picture: UInt8Array, centre: FloatArray, e: FloatArray, ink: Colour) -
         _ellipse(picture, cheek, (7.0, 2.5), ink, 1, (190, 350))
 
 
-def _brows(picture: UInt8Array, centre: FloatArray, e: FloatArray, ink: Colour) -> None:
+def _brows(picture: UInt8Array, centre: Point, e: Point, ink: Colour) -> None:
     for side in (-1, 1):
         # AU1 raises the inner end, AU2 the outer one, AU4 lowers and draws in both.
         inner = centre + (side * (9 - 0.9 * e[10]), -21 - 1.8 * e[8] + 1.2 * e[10])
@@ -100,14 +103,14 @@ def _brows(picture: UInt8Array, centre: FloatArray, e: FloatArray, ink: Colour) 
         _line(picture, inner, outer, ink, 3)
 
 
-def _nose(picture: UInt8Array, centre: FloatArray, e: FloatArray, ink: Colour) -> None:
+def _nose(picture: UInt8Array, centre: Point, e: Point, ink: Colour) -> None:
     # AU10 raises the upper lip: the wings of the nose go up.
     tip = centre + (0.7 * e[6], 8 - 1.4 * e[13])
     _line(picture, centre + (0, -6), tip, ink, 1)
     _line(picture, tip + (-5, 0), tip + (5, 0), ink, 2)
 
 
-def _mouth(picture: UInt8Array, centre: FloatArray, e: FloatArray, ink: Colour) -> None:
+def _mouth(picture: UInt8Array, centre: Point, e: Point, ink: Colour) -> None:
     place = centre + (0.7 * e[7], 25)
     # AU12 and AU15 pull the corners up and down, AU23 makes the mouth narrow, AU24 presses it, AU25 and AU26 open it.
     corner = 1.6 * e[0] + 1.6 * e[14] - 1.6 * e[15]
@@ -126,7 +129,7 @@ def _mouth(picture: UInt8Array, centre: FloatArray, e: FloatArray, ink: Colour) 
 
 def _ellipse(
     picture: UInt8Array,
-    centre: FloatArray,
+    centre: Point,
     axes: tuple[float, float],
     colour: Colour,
     thickness: int,
@@ -137,6 +140,6 @@ def _ellipse(
     cv2.ellipse(picture, place, size, 0, *angles, colour, thickness, cv2.LINE_AA, _SHIFT)
 
 
-def _line(picture: UInt8Array, start: FloatArray, end: FloatArray, colour: Colour, thickness: int) -> None:
+def _line(picture: UInt8Array, start: Point, end: Point, colour: Colour, thickness: int) -> None:
     first, second = ((round(x * _SCALE), round(y * _SCALE)) for x, y in (start, end))
     cv2.line(picture, first, second, colour, thickness, cv2.LINE_AA, _SHIFT)

@@ -1,0 +1,76 @@
+"""`affectline submission`: the files that the ABAW challenges ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from affectline.cli.arguments import CROPS, STORE, TASK, TRUST_PICKLE, parse_crops, parse_task
+from affectline.cli.exit_codes import EXIT_FAILED
+
+app = typer.Typer(help="Write and check submissions to the ABAW challenges.", no_args_is_help=True)
+
+
+@app.command()
+def write(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
+    task: TASK,
+    head: Annotated[Path, typer.Option(metavar="HEAD", help="A head file.")],
+    store: STORE,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The submission.")],
+    sample: Annotated[Path | None, typer.Option(metavar="FILE", help="The sample file of the challenge.")] = None,
+    names: Annotated[
+        Path | None, typer.Option("--list", metavar="FILE", help="Names of videos, one a line, instead of a sample.")
+    ] = None,
+    crops: CROPS = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Give videos without any face the neutral constant.")
+    ] = False,
+    trust_pickle: TRUST_PICKLE = None,
+) -> None:
+    """Write a decision for every row of a sample, in its order."""
+    from affectline.cli.head_files import open_heads
+    from affectline.datasets.submission import read_names, read_sample, sample_of, write_submission
+    from affectline.errors import InputError
+    from affectline.evaluation.needed_features import usual_crop_kind
+    from affectline.evaluation.submit import VideoTables, submission_values
+    from affectline.features.store import FeatureStore
+
+    wanted = parse_task(task)
+    (opened,) = open_heads([head], wanted, trust_pickle)
+    feature_store = FeatureStore(store)
+    tables = VideoTables(feature_store, opened, parse_crops(crops) or usual_crop_kind(feature_store, [opened]))
+    if sample is not None and names is None:
+        rows = read_sample(sample, wanted)
+    elif names is not None and sample is None:
+        rows = sample_of(wanted, tables.frame_counts(read_names(names)))
+    else:
+        raise InputError("give either --sample, the sample file of the challenge, or --list, names of videos")
+    found = submission_values(opened, rows, tables, allow_missing=allow_missing)
+    write_submission(output, wanted, rows, found.values)
+    typer.echo(f"{len(rows)} rows of {len(rows.videos)} videos -> {output}")
+    if found.without_face:
+        typer.echo(
+            f"no face is known of {', '.join(found.without_face)}: their rows hold the neutral constant", err=True
+        )
+
+
+@app.command()
+def check(
+    task: TASK,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The submission.")],
+    sample: Annotated[Path, typer.Option(metavar="FILE", help="The sample file of the challenge.")],
+) -> None:
+    """Check a submission: header, every row once and in order, values. Exit code 1 if anything is wrong."""
+    from affectline.datasets.submission_check import check_submission
+
+    found = check_submission(parse_task(task), file, sample)
+    for problem in found.problems:
+        typer.echo(problem, err=True)
+    if found.n_problems:
+        more = found.n_problems - len(found.problems)
+        rest = f", {more} of them not shown" if more else ""
+        typer.echo(f"{file}: {found.n_problems} problems in {found.rows} rows{rest}", err=True)
+        raise typer.Exit(EXIT_FAILED)
+    typer.echo(f"{file}: {found.rows} rows, all as the sample asks")

@@ -1,0 +1,97 @@
+"""`affectline train`: a head of your own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from affectline.cli.arguments import BACKBONES, CROPS, DATA, LABELS, SEED, STORE, TASK, TRAIN_LIST, VAL_LIST
+
+if TYPE_CHECKING:
+    from affectline.labels import Task
+    from affectline.training.params import TrainParams
+
+
+def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
+    task: TASK,
+    store: STORE,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The head, such as va.safetensors.")],
+    data: DATA = None,
+    labels: LABELS = None,
+    model: Annotated[str, typer.Option(help="mlp, gated, gated_paper, pretrained or automl.")] = "mlp",
+    inputs: Annotated[
+        str | None, typer.Option("--input", help="embedding, logits, va, or several joined by +.")
+    ] = None,
+    backbone: BACKBONES = None,
+    crops: CROPS = None,
+    train_list: TRAIN_LIST = None,
+    val_list: VAL_LIST = None,
+    on: Annotated[str, typer.Option(metavar="SPLIT", help="train, or train+val for a final model.")] = "train",
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most; exactly, where nothing is held out.")] = None,
+    hidden: Annotated[int | None, typer.Option(min=0, help="Width of the hidden layer; 0 for none.")] = None,
+    l2: Annotated[float | None, typer.Option(min=0, help="Weight of the squared weights in the loss.")] = None,
+    seed: SEED = 0,
+    allow_empty_classes: Annotated[bool, typer.Option("--allow-empty-classes", help="Train without examples.")] = False,
+    time_limit: Annotated[float, typer.Option(metavar="S", help="automl: seconds for the whole search.")] = 600.0,
+    filter_mode: Annotated[str, typer.Option("--filter", help="box, gaussian or causal.")] = "box",
+    thresholds: Annotated[str, typer.Option(help="AU: best, fixed (0.5) or cv (over folds of videos).")] = "best",
+    paper_exact: Annotated[bool, typer.Option("--paper-exact", help="Decide as the paper's notebook did.")] = False,
+    decision_from: Annotated[
+        Path | None, typer.Option("--decision-from", metavar="HEAD", help="Take radius and thresholds from this head.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed run stopped.")] = False,
+) -> None:
+    """Train a head on stored features; choose its radius and thresholds on the validation videos."""
+    from affectline.cli.arguments import data_options, parse_filter, parse_task
+    from affectline.evaluation.tuning import TuneOptions
+    from affectline.training.automl import AutomlParams
+    from affectline.training.recipe import Recipe, train_head
+
+    which = parse_task(task)
+    params = _params(which, inputs, epochs, hidden, l2, seed, allow_empty_classes)
+    recipe = Recipe(
+        which,
+        data_options(store, data, labels, backbone, crops, train_list, val_list),
+        model,
+        params,
+        AutomlParams(parts=params.parts, timeout_s=time_limit, seed=seed),
+        on,
+        TuneOptions(mode=parse_filter(filter_mode), thresholds=thresholds, paper_exact=paper_exact, seed=seed),  # type: ignore[arg-type]  # it checks the word
+        decision_from,
+    )
+    trained = train_head(recipe, output, resume=resume, on_epoch=_show_epoch)
+    for note in trained.notes:
+        typer.echo(f"note: {note}", err=True)
+    card = trained.head.card
+    for name, value in card.validation.items():
+        typer.echo(f"{name:<28} {value:.4f}")
+    digest = getattr(trained.head, "pickle_digest", None)
+    if digest is not None:
+        typer.echo(f"opens with --trust-pickle {digest}")
+    typer.echo(f"{which.value} head for {card.backbones[0].name} -> {output}")
+
+
+def _params(  # noqa: PLR0913, PLR0917 - one for each option
+    task: Task,
+    inputs: str | None,
+    epochs: int | None,
+    hidden: int | None,
+    l2: float | None,
+    seed: int,
+    allow_empty_classes: bool,
+) -> TrainParams:
+    from dataclasses import replace
+
+    from affectline.features import parse_parts
+    from affectline.training.params import DEFAULTS
+
+    given = {"epochs": epochs, "hidden": hidden, "l2": l2, "parts": None if inputs is None else parse_parts(inputs)}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return replace(DEFAULTS[task], seed=seed, allow_empty_classes=allow_empty_classes, **chosen)  # type: ignore[arg-type]  # mypy does not see into **
+
+
+def _show_epoch(done: int, total: int, loss: float, score: float | None) -> None:
+    scored = "" if score is None else f", validation {score:.4f}"
+    typer.echo(f"epoch {done} of {total}: loss {loss:.4f}{scored}", err=True)

@@ -1,0 +1,43 @@
+"""Which features heads need, and whether a store has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from affectline.errors import InputError
+from affectline.features import CropKind
+from affectline.features.store import FeatureStore
+from affectline.heads.head import Head
+
+
+def digests_of(heads: Sequence[Head]) -> tuple[str, ...]:
+    """Return the digest of every backbone that the heads need, each once."""
+    return tuple({ref.digest: None for head in heads for ref in head.card.backbones})
+
+
+def require_backbones(store: FeatureStore, head: Head, name: str) -> None:
+    """Check that a store has the features that a head was trained on.
+
+    Args:
+        store: any.
+        head: any.
+        name: what to call the head.
+
+    Raises:
+        InputError: a backbone is not there; its digest and those of the store are named.
+    """
+    there = {entry.digest: entry.backbone for entry in store.entries}
+    for ref in head.card.backbones:
+        if ref.digest not in there:
+            listed = ", ".join(f"{backbone} (sha256 {digest})" for digest, backbone in there.items()) or "nothing"
+            raise InputError(
+                f"{name} was trained on features of {ref.name} (sha256 {ref.digest}), but {store.folder} has features "
+                f"of {listed}; extract features with the head's backbone, or train a head for this one"
+            )
+
+
+def usual_crop_kind(store: FeatureStore, heads: Sequence[Head]) -> CropKind | None:
+    """Return the crop kind that all heads were trained on, if the store has it; None otherwise."""
+    kinds = {head.card.crop_kind for head in heads}
+    there = {entry.crop_kind for entry in store.entries if entry.digest in digests_of(heads)}
+    return kinds.pop() if len(kinds) == 1 and kinds <= there else None

@@ -1,0 +1,168 @@
+"""From labelled data to a head file: train, choose radius and thresholds on the validation data, say what was done."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from affectline import __version__
+from affectline.datasets.labelled import TRAIN, VALIDATION, LabelledTables
+from affectline.datasets.loading import TRAIN_AND_VALIDATION, DataOptions, has_split, load_labelled
+from affectline.errors import InputError
+from affectline.evaluation.tuning import TuneOptions, tune_decision, tuned_head
+from affectline.heads.head import Decision, Head
+from affectline.heads.head_file import SavableHead, load_head, save_head
+from affectline.labels import Task
+from affectline.training.automl import AutomlParams, AutomlTrainer
+from affectline.training.heads import MODELS, PERCEPTRONS, HeadTrainer, PretrainedTrainer
+from affectline.training.params import DEFAULTS, TrainParams
+from affectline.training.perceptron import EpochHook, RunOptions, ignore_epochs
+
+CHECKPOINT_SUFFIX: Final = ".part"
+"""Behind the head's file name, while it is trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What to train, on what, and how.
+
+    Attributes:
+        task: which.
+        data: where labels and features are.
+        model: one of `training.heads.MODELS`.
+        params: of perceptrons; None takes the task's defaults.
+        automl: of the model `automl`.
+        on: `train`, or `train+val` for a final model: then nothing is held out, and training runs for all its epochs.
+        tune: how the decision is chosen on the validation data.
+        decision_from: a head of the same task and labels whose decision is taken over, for final models.
+    """
+
+    task: Task
+    data: DataOptions
+    model: str = "mlp"
+    params: TrainParams | None = None
+    automl: AutomlParams = field(default_factory=AutomlParams)
+    on: str = TRAIN
+    tune: TuneOptions = field(default_factory=TuneOptions)
+    decision_from: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.model not in MODELS:
+            raise InputError(f"no model {self.model!r}; choose one of {', '.join(MODELS)}")
+        if self.on not in {TRAIN, TRAIN_AND_VALIDATION}:
+            raise InputError(f"training is on {TRAIN} or {TRAIN_AND_VALIDATION}, not on {self.on!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came of a recipe.
+
+    Attributes:
+        head: with its card filled in; it has been saved.
+        notes: what the user should know: videos without features, nothing held out.
+    """
+
+    head: Head
+    notes: tuple[str, ...]
+
+
+def train_head(recipe: Recipe, output: Path, *, resume: bool = False, on_epoch: EpochHook = ignore_epochs) -> Trained:
+    """Train a head, tune its decision and save it.
+
+    A perceptron leaves its state beside the output after every epoch; `resume` goes on from there.
+
+    Args:
+        recipe: what and how.
+        output: the head file.
+        resume: go on where a killed run of the same recipe stopped.
+        on_epoch: told after each epoch.
+
+    Raises:
+        AffectlineError: the data cannot be read or learned from, or the head cannot be saved.
+    """
+    if not output.parent.is_dir():
+        raise InputError(f"the folder {output.parent} does not exist; make it, or choose another --output")
+    train = load_labelled(recipe.task, recipe.on, recipe.data)
+    held_out = recipe.on == TRAIN and has_split(recipe.task, VALIDATION, recipe.data)
+    valid = load_labelled(recipe.task, VALIDATION, recipe.data) if held_out else None
+    checkpoint = output.with_name(f".{output.name}{CHECKPOINT_SUFFIX}")
+    trainer = _trainer(recipe, RunOptions(checkpoint, resume, on_epoch))
+    head: Head = trainer.fit(train, valid)
+    head = head.with_card(replace(head.card, training=_training(recipe, train, valid, trainer)))
+    head = _decided(head, recipe, valid)
+    if not isinstance(head, SavableHead):
+        raise InputError(f"a head of the class {type(head).__name__} has no file form")
+    save_head(head, output)
+    checkpoint.unlink(missing_ok=True)
+    return Trained(head, tuple(_notes(recipe, train, valid)))
+
+
+def _trainer(recipe: Recipe, run: RunOptions) -> HeadTrainer:
+    if recipe.model == "pretrained":
+        return PretrainedTrainer()
+    if recipe.model == "automl":
+        return AutomlTrainer(recipe.automl)
+    return PERCEPTRONS[recipe.model](recipe.params or DEFAULTS[recipe.task], run)
+
+
+def _decided(head: Head, recipe: Recipe, valid: LabelledTables | None) -> Head:
+    """Return the head with a decision from the validation data, or from another head."""
+    if recipe.decision_from is not None:
+        other = load_head(recipe.decision_from).card
+        if other.task is not head.card.task or other.labels != head.card.labels:
+            raise InputError(
+                f"{recipe.decision_from} decides on {other.task.value} ({', '.join(other.labels)}), this head is for "
+                f"{head.card.task.value} ({', '.join(head.card.labels)})"
+            )
+        training = {**head.card.training, "decision": f"taken over from {recipe.decision_from.name}"}
+        return head.with_card(replace(head.card, decision=other.decision, training=training))
+    if valid is None:
+        return head.with_card(replace(head.card, decision=Decision()))
+    return tuned_head(head, valid, tune_decision(head, valid, recipe.tune))
+
+
+def _training(
+    recipe: Recipe, train: LabelledTables, valid: LabelledTables | None, trainer: HeadTrainer
+) -> Mapping[str, str]:
+    facts = {
+        "model": recipe.model,
+        "data": train.source,
+        "videos": str(len({sequence.video for sequence in train.sequences})),
+        "frames": str(int(sum(np.count_nonzero(sequence.has_face) for sequence in train.sequences))),
+        "held out": "nothing" if valid is None else valid.source,
+        **{name: _shown(value) for name, value in trainer.get_params().items()},
+        "affectline": __version__,
+        "python": platform.python_version(),
+        "torch": metadata.version("torch"),
+    }
+    if trainer.record is not None:
+        facts |= {"epochs done": str(trainer.record.epochs), "best epoch": str(trainer.record.best_epoch)}
+    return facts
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return "+".join(getattr(part, "value", str(part)) for part in value)
+    return "default" if value is None else str(value)
+
+
+def _notes(recipe: Recipe, train: LabelledTables, valid: LabelledTables | None) -> list[str]:
+    notes = []
+    for data in (train, valid):
+        if data is not None and data.missing:
+            shown = ", ".join(data.missing[:3])
+            notes.append(
+                f"{len(data.missing)} labelled videos of {data.source} have no features and were left out: {shown}"
+            )
+    if valid is None and recipe.decision_from is None:
+        notes.append(
+            "nothing was held out: no score is known, scores are not smoothed, and units are on from 0.5; take radius and "
+            "thresholds over from a validated head with --decision-from"
+        )
+    return notes
