@@ -103,6 +103,11 @@ class Backbone:
             probe.embedding[:0], probe.logits[:0], _none_of(probe.valence), _none_of(probe.arousal)
         )
 
+    @property
+    def embedding_size(self) -> int:
+        """How many numbers the embedding has."""
+        return int(self._none.embedding.shape[1])
+
     def prepare(self, crop_rgb: UInt8Array) -> FloatArray:
         """Return the network's input for one crop: shape (3, S, S), float32.
 

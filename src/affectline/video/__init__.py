@@ -1,9 +1,10 @@
 """Video reading: frames with their true number and time, whatever the container."""
 
 from affectline.video.reader import VideoFile, open_video, probe, read_frames
-from affectline.video.source import FrameSource, ReadReport, Sampling, SourceInfo
+from affectline.video.source import EVERY_FRAME, FrameSource, ReadReport, Sampling, SourceInfo
 
 __all__ = [
+    "EVERY_FRAME",
     "FrameSource",
     "ReadReport",
     "Sampling",

@@ -1,1 +1,0 @@
-"""Filling a feature store from videos, or from folders of ready crops."""

@@ -1,0 +1,228 @@
+"""Extracting features of many inputs into a store: what is done already is skipped, one failure stops nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from affectline import __version__
+from affectline.backbones import DEFAULT_BACKBONE, Backbone, load_backbone
+from affectline.errors import AffectlineError, InputError
+from affectline.extract.crops import FrameTimes, crop_features, crop_files, read_times
+from affectline.extract.detected import video_features
+from affectline.extract.sources import ExtractSource, video_of
+from affectline.faces.detector import Detector
+from affectline.faces.registry import DEFAULT_DETECTOR, load_detector
+from affectline.features import CropKind, FeatureInfo, TimeSource
+from affectline.features.store import FeatureStore, read_info
+from affectline.features.writer import FeatureWriter
+from affectline.progress import ProgressHook, ignore_progress
+from affectline.records import FaceFeatures
+from affectline.video import open_video
+
+MAX_NAMED = 3
+"""Damaged files that a message names."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractOptions:
+    """How features are made.
+
+    Attributes:
+        backbone: a name of `affectline models list`, or a model file.
+        detector: finds faces in videos.
+        max_faces: in videos, the N largest faces only; None follows all.
+        crop_fps: frames a second of crops without their video: the times are nominal.
+        videos: folder of the videos that crops were cut from: the times are theirs.
+        device: `cpu` or `cuda`.
+        offline: never use the network.
+        again: make features anew that are there already.
+    """
+
+    backbone: str | Path = DEFAULT_BACKBONE
+    detector: str = DEFAULT_DETECTOR
+    max_faces: int | None = None
+    crop_fps: float = 30.0
+    videos: Path | None = None
+    device: str = "cpu"
+    offline: bool = False
+    again: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.crop_fps < 1000:  # noqa: PLR2004 - faster than any camera of faces
+            raise InputError(f"the rate of crops must be above 0 and below 1000 frames a second, got {self.crop_fps}")
+        if self.videos is not None and not self.videos.is_dir():
+            raise InputError(f"--videos must be a folder of videos, there is none at {self.videos}")
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """What came of one input.
+
+    Attributes:
+        source: the input.
+        status: `done`, `skipped` (was there) or `failed`.
+        rows: number of faces.
+        frame_count: number of frames of the video.
+        message: what went wrong, or is odd; empty if nothing is.
+    """
+
+    source: ExtractSource
+    status: str
+    rows: int = 0
+    frame_count: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Extractor:
+    """The networks, and how to use them.
+
+    Attributes:
+        backbone: gives the features.
+        detector: None where no video is among the inputs.
+        options: how.
+    """
+
+    backbone: Backbone
+    detector: Detector | None
+    options: ExtractOptions
+
+    def info(self, source: ExtractSource) -> FeatureInfo:
+        """Return what the table of an input is of; its number of frames is not known yet."""
+        spec = self.backbone.spec
+        is_video = source.kind is CropKind.DETECTED
+        is_timed = is_video or self.options.videos is not None
+        return FeatureInfo(
+            video=source.name,
+            backbone=spec.name,
+            digest=self.backbone.digest,
+            labels=spec.labels,
+            temperature=spec.temperature,
+            embedding_size=self.backbone.embedding_size,
+            has_valence_arousal=spec.has_valence_arousal,
+            crop_kind=source.kind,
+            crop=spec.crop if is_video else None,
+            detector=self.detector.name if is_video and self.detector is not None else None,
+            time_source=TimeSource.PTS if is_timed else TimeSource.NOMINAL,
+            rate_fps=None if is_timed else self.options.crop_fps,
+            frame_count=0,
+            affectline=__version__,
+        )
+
+
+def load_extractor(options: ExtractOptions, sources: Sequence[ExtractSource]) -> Extractor:
+    """Load the networks that these inputs need; errors as `analysis.load_models`."""
+    needs_detector = any(source.kind is CropKind.DETECTED for source in sources)
+    return Extractor(
+        load_backbone(options.backbone, device=options.device, offline=options.offline),
+        load_detector(options.detector, offline=options.offline) if needs_detector else None,
+        options,
+    )
+
+
+def extract_all(
+    sources: Sequence[ExtractSource],
+    store: FeatureStore,
+    extractor: Extractor,
+    on_progress: ProgressHook = ignore_progress,
+) -> Iterator[Extracted]:
+    """Extract the features of each input and give what came of it; one that fails does not stop the others.
+
+    Args:
+        sources: from `find_sources`.
+        store: where the tables go; each appears when it is whole.
+        extractor: from `load_extractor`.
+        on_progress: told how many frames of the present input are done.
+    """
+    times: dict[Path, FrameTimes] = {}
+    for source in sources:
+        try:
+            yield _extract(source, store, extractor, times, on_progress)
+        except (AffectlineError, OSError) as error:
+            yield Extracted(source, "failed", message=str(error))
+    store.refresh()
+
+
+def _extract(
+    source: ExtractSource,
+    store: FeatureStore,
+    extractor: Extractor,
+    times: dict[Path, FrameTimes],
+    on_progress: ProgressHook,
+) -> Extracted:
+    info = extractor.info(source)
+    path = store.path_of(info)
+    if path.is_file() and not extractor.options.again:
+        there, rows = read_info(path)
+        if replace(there, frame_count=0, affectline=__version__) == info:
+            return Extracted(source, "skipped", rows, there.frame_count)
+    if source.kind is CropKind.DETECTED:
+        return _from_video(source, store, extractor, info, on_progress)
+    return _from_crops(source, store, extractor, info, times, on_progress)
+
+
+def _from_crops(
+    source: ExtractSource,
+    store: FeatureStore,
+    extractor: Extractor,
+    info: FeatureInfo,
+    times: dict[Path, FrameTimes],
+    on_progress: ProgressHook,
+) -> Extracted:
+    files = crop_files(source.path)
+    known = _times_of(source, extractor.options, times)
+    frame_count = max(files[-1][0] + 1, 0 if known is None else len(known.time_s))
+    bad: list[str] = []
+    with FeatureWriter(store, info) as writer:
+        for batch in crop_features(files, extractor.backbone):
+            time_s = batch.frames / extractor.options.crop_fps if known is None else known.at(batch.frames)
+            writer.write(batch.frames, time_s, _checked(batch.features, source))
+            bad += batch.bad
+            on_progress(writer.rows + len(bad), len(files))
+        if not writer.rows:
+            raise InputError(f"{source.path}: not one of its {len(files)} crops can be read; are they pictures?")
+        writer.finish(frame_count)
+    named = ", ".join(bad[:MAX_NAMED]) + (", ..." if len(bad) > MAX_NAMED else "")
+    message = f"{source.name}: {len(bad)} crops cannot be read and are left out: {named}" if bad else ""
+    return Extracted(source, "done", writer.rows, frame_count, message)
+
+
+def _times_of(source: ExtractSource, options: ExtractOptions, times: dict[Path, FrameTimes]) -> FrameTimes | None:
+    if options.videos is None:
+        return None
+    video = video_of(source, options.videos)
+    if video not in times:
+        # Two subjects of one video follow each other; older ones are not needed again.
+        times.clear()
+        times[video] = read_times(video)
+    return times[video]
+
+
+def _from_video(
+    source: ExtractSource, store: FeatureStore, extractor: Extractor, info: FeatureInfo, on_progress: ProgressHook
+) -> Extracted:
+    if extractor.detector is None:
+        raise InputError(f"{source.path} is a video; no detector was loaded")
+    video = open_video(source.path)
+    with FeatureWriter(store, info) as writer:
+        found = video_features(video, extractor.backbone, extractor.detector, extractor.options.max_faces)
+        for batch in found:
+            writer.write(
+                batch.frame, batch.time_s, _checked(batch.features, source), batch.track_id, batch.box_xyxy, batch.score
+            )
+            on_progress(batch.last_frame + 1, video.info.frame_count)
+        report = video.report
+        writer.finish(report.decoded_frames)
+    return Extracted(source, "done", writer.rows, report.decoded_frames, report.problem or "")
+
+
+def _checked(features: FaceFeatures, source: ExtractSource) -> FaceFeatures:
+    """Return the features if they are finite, also as float16."""
+    largest = float(np.abs(features.embedding).max(initial=0.0))
+    if not np.isfinite(largest) or largest > np.finfo(np.float16).max or not np.isfinite(features.logits).all():
+        raise InputError(f"{source.name}: the backbone gives numbers that are not finite or beyond float16 ({largest})")
+    return features
