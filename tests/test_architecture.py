@@ -20,7 +20,7 @@ LAYERS = [
     | {"heads", "schema"},
     {"table_files", "provenance", "timeline", "part", "landmark_file"},
     {"report"},
-    {"options", "describe", "observe", "analysis", "doctor", "extract", "datasets"},
+    {"options", "models", "face_scores", "describe", "observe", "analysis", "doctor", "extract", "datasets"},
     {"job_index", "jobs", "evaluation"},
     {"training"},
     {"cli"},

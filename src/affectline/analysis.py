@@ -7,14 +7,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from affectline.assets import fetch
-from affectline.backbones import load_backbone
 from affectline.describe import finish_settings, provenance_of
 from affectline.errors import InputError
-from affectline.faces.landmarks import LandmarkNetwork
-from affectline.faces.registry import load_detector
 from affectline.inputs import expand_inputs, open_input
-from affectline.observe import Models, Observer, RawBlock
+from affectline.models import Models, load_models
+from affectline.observe import Observer, RawBlock
 from affectline.options import AnalyzeOptions
 from affectline.postprocess.finish import finish
 from affectline.postprocess.streaming import StreamingFinisher
@@ -22,25 +19,6 @@ from affectline.progress import ProgressHook, ignore_progress
 from affectline.records import Frame
 from affectline.timeline import Timeline
 from affectline.video import FrameSource, Sampling
-
-
-def load_models(options: AnalyzeOptions = AnalyzeOptions()) -> Models:  # noqa: B008 - frozen
-    """Load the networks that an analysis with these options runs, fetching what is not here yet.
-
-    Raises:
-        UnknownNameError: there is no such backbone or detector.
-        AssetError: a model could not be fetched or verified.
-        ModelFileError: a model file is damaged, of the wrong shape or without its description.
-        MissingExtraError: the device or the detector needs something that is not installed.
-        InputError: there is no such device.
-    """
-    offline = options.offline
-    task_file = fetch("face_landmarker", offline=offline) if options.action_units else None
-    return Models(
-        detector=None if options.crops else load_detector(options.detector, offline=offline),
-        backbone=load_backbone(options.backbone, device=options.device, offline=offline),
-        landmarks=None if task_file is None else LandmarkNetwork(task_file),
-    )
 
 
 def analyze(
@@ -105,7 +83,7 @@ def observe_source(
 
 def finish_timeline(raw: pa.Table, source: FrameSource, models: Models, options: AnalyzeOptions) -> Timeline:
     """Return the timeline of an input whose frames have all been observed: gaps filled, smoothed, decided."""
-    table = finish(raw, finish_settings(options))
+    table = finish(raw, finish_settings(options, models))
     return Timeline(table, provenance_of(source.info, source.report, models, options))
 
 
@@ -133,8 +111,10 @@ class Analyzer:
         models: Models | None = None,
         frame_interval_s: float | None = None,
     ) -> None:
-        self._observer = Observer(models or load_models(options), options.max_faces)
-        self._finisher = StreamingFinisher(self._observer.schema, finish_settings(options), frame_interval_s)
+        models = models or load_models(options)
+        self._observer = Observer(models, options.max_faces)
+        settings = finish_settings(options, models)
+        self._finisher = StreamingFinisher(self._observer.schema, settings, frame_interval_s)
 
     def push(self, frame: Frame) -> pa.Table:
         """Take the next frame and return the rows that are now final, in the schema of `Timeline.table`.

@@ -8,14 +8,17 @@ from importlib import metadata
 
 from affectline import __version__
 from affectline.assets import asset_spec
+from affectline.errors import InputError
 from affectline.faces.registry import DETECTORS
 from affectline.heads.action_units import AU_THRESHOLDS
 from affectline.heads.pretrained import HeadOrigin, expression_origin, valence_arousal_origin
-from affectline.labels import HeadKind, Task
-from affectline.observe import Models
+from affectline.labels import ActionUnit, HeadKind, Task
+from affectline.models import Models, NamedHead
 from affectline.options import AnalyzeOptions
 from affectline.postprocess.decide import Thresholds
 from affectline.postprocess.finish import FinishSettings
+from affectline.postprocess.smoothing import Smoothing, SmoothingChoice
+from affectline.postprocess.thresholds import FIXED_THRESHOLD
 from affectline.provenance import HeadRecord, ModelRecord, Provenance
 from affectline.video import ReadReport, SourceInfo
 
@@ -25,16 +28,37 @@ DEPENDENCIES = ("numpy", "opencv-python-headless", "av", "onnxruntime", "ai-edge
 BLENDSHAPE_HEAD = "MediaPipe blendshapes through the FACS table of affectline (docs/action_units.md)"
 
 
-def finish_settings(options: AnalyzeOptions) -> FinishSettings:
-    """Return how the raw rows of an analysis with these options are finished."""
-    return FinishSettings(Thresholds(AU_THRESHOLDS), options.smoothing)
+def finish_settings(options: AnalyzeOptions, models: Models) -> FinishSettings:
+    """Return how the raw rows of an analysis with these options and heads are finished.
+
+    Raises:
+        InputError: the heads were tuned for different filters, and none was chosen.
+    """
+    cards = {task: named.head.card for task, named in models.heads.items()}
+    thresholds = dict(AU_THRESHOLDS)
+    if Task.AU in cards:
+        card = cards[Task.AU]
+        chosen = card.decision.thresholds or [FIXED_THRESHOLD] * len(card.labels)
+        thresholds |= {ActionUnit(label): value for label, value in zip(card.labels, chosen, strict=True)}
+    return FinishSettings(Thresholds(thresholds), _smoothing(options, models))
+
+
+def _smoothing(options: AnalyzeOptions, models: Models) -> Smoothing:
+    if isinstance(options.smoothing, Smoothing):
+        return options.smoothing
+    decisions = {task: named.head.card.decision for task, named in models.heads.items()}
+    modes = {decision.mode for decision in decisions.values()}
+    if len(modes) > 1 and options.smoothing.mode is None:
+        named = ", ".join(f"{models.heads[task].name}: {decision.mode}" for task, decision in decisions.items())
+        raise InputError(f"the heads were tuned for different filters ({named}); choose one with --filter")
+    radii = {f"{task.value.lower()}_s": decision.radius_s for task, decision in decisions.items()}
+    return options.smoothing.over(SmoothingChoice(**radii, mode=next(iter(modes), None)).over(Smoothing()))
 
 
 def provenance_of(info: SourceInfo, report: ReadReport, models: Models, options: AnalyzeOptions) -> Provenance:
     """Return the provenance of a timeline whose input has been read to the end."""
     path = info.path
-    spec = models.backbone.spec
-    settings = finish_settings(options)
+    settings = finish_settings(options, models)
     return Provenance(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         input=path.name,
@@ -50,10 +74,10 @@ def provenance_of(info: SourceInfo, report: ReadReport, models: Models, options:
         device=options.device,
         detector=None if models.detector is None else models.detector.name,
         max_faces=options.max_faces,
-        backbone=spec.name,
+        backbone=", ".join(backbone.spec.name for backbone in models.backbones),
         models=_models(models),
         heads=_heads(models),
-        expressions=spec.labels,
+        expressions=models.expressions,
         sampling=options.sampling,
         stride_s=settings.stride_s,
         smoothing=settings.smoothing,
@@ -74,22 +98,38 @@ def _versions() -> dict[str, str]:
 
 def _heads(models: Models) -> tuple[HeadRecord, ...]:
     spec = models.backbone.spec
-    heads = [_head(Task.VA, valence_arousal_origin(spec)), _head(Task.EXPR, expression_origin(spec))]
+    plain = {Task.VA: valence_arousal_origin(spec), Task.EXPR: expression_origin(spec)}
     if models.landmarks is not None:
-        heads.append(HeadRecord(Task.AU, HeadKind.ZERO_SHOT, BLENDSHAPE_HEAD))
-    return tuple(heads)
+        plain[Task.AU] = HeadOrigin(HeadKind.ZERO_SHOT, BLENDSHAPE_HEAD)
+    trained = {task: HeadOrigin(HeadKind.TRAINED, _source(named)) for task, named in models.heads.items()}
+    origins = plain | trained
+    return tuple(HeadRecord(task, origins[task].kind, origins[task].source) for task in Task if task in origins)
 
 
-def _head(task: Task, origin: HeadOrigin) -> HeadRecord:
-    return HeadRecord(task, origin.kind, origin.source)
+def _source(named: NamedHead) -> str:
+    """Return what a trained head is, in words: labels, data, and how good it was on the validation data."""
+    card = named.head.card
+    scores = ", ".join(f"{name} {value:.3f}" for name, value in card.validation.items() if name.startswith("p"))
+    labels = "" if card.labels == card.task.official_labels else f"for {', '.join(card.labels)} only, "
+    data = card.training.get("data", "unknown data")
+    return f"{named.name}, {labels}trained on {data}; validation: {scores or 'none'}"
 
 
 def _models(models: Models) -> tuple[ModelRecord, ...]:
-    spec = models.backbone.spec
     records = [
+        ModelRecord("backbone", spec.name, f"sha256 {backbone.digest}", spec.licence, spec.training_data, spec.version)
+        for backbone in models.backbones
+        for spec in [backbone.spec]
+    ]
+    records += [
         ModelRecord(
-            "backbone", spec.name, f"sha256 {models.backbone.digest}", spec.licence, spec.training_data, spec.version
+            f"{task.value} head",
+            named.name,
+            f"sha256 {named.digest}",
+            "as its training data and backbone allow",
+            named.head.card.training.get("data", "unknown"),
         )
+        for task, named in models.heads.items()
     ]
     if models.landmarks is not None:
         records.append(_asset_record("landmarks and blendshapes", "face_landmarker"))

@@ -12,13 +12,15 @@ from typing import Protocol
 import pyarrow as pa
 
 from affectline import __version__
-from affectline.analysis import finish_timeline, load_models, observe_source
-from affectline.describe import provenance_of
+from affectline.analysis import finish_timeline, observe_source
+from affectline.describe import finish_settings, provenance_of
 from affectline.errors import AffectlineError, InputError, InputFileError, OutputError
+from affectline.heads.head_file import OpaqueOpener
 from affectline.inputs import Input, open_input
 from affectline.job_index import JobResult, folder_name, record_counts, record_result
 from affectline.landmark_file import LandmarkWriter, rename_track
-from affectline.observe import Models, Observer, raw_rows_schema
+from affectline.models import Models, load_models
+from affectline.observe import Observer, raw_rows_schema
 from affectline.options import AnalyzeOptions
 from affectline.part import PartContents, PartWriter, resume_part
 from affectline.report.annotate import annotate_video
@@ -76,7 +78,11 @@ def parse_formats(text: str) -> tuple[str, ...]:
 
 
 def run_jobs(
-    inputs: Sequence[Input], options: AnalyzeOptions, output: OutputOptions, reporter: Reporter
+    inputs: Sequence[Input],
+    options: AnalyzeOptions,
+    output: OutputOptions,
+    reporter: Reporter,
+    open_opaque: OpaqueOpener | None = None,
 ) -> list[JobResult]:
     """Analyse the inputs one after the other; one that fails does not stop the others.
 
@@ -86,7 +92,8 @@ def run_jobs(
         ModelFileError: a model file cannot be used.
     """
     _make_folder(output.folder)
-    models = load_models(options)
+    models = load_models(options, open_opaque=open_opaque, keep_landmarks=output.save_landmarks)
+    finish_settings(options, models)  # refuses heads that do not go together before any work is done
     results = []
     for item in inputs:
         reporter.begin(item.path.name)
@@ -218,7 +225,8 @@ class _Job:
         return {
             "affectline": __version__,
             "input": f"{path.name}, {status.st_size} bytes, changed at {status.st_mtime_ns}",
-            "backbone": f"{self.models.backbone.spec.name} {self.models.backbone.digest}",
+            "backbone": ", ".join(f"{one.spec.name} {one.digest}" for one in self.models.backbones),
+            "heads": ", ".join(f"{task.value} {named.digest}" for task, named in self.models.heads.items()),
             "detector": "none" if detector is None else detector.name,
             "action units": str(options.action_units),
             "landmarks": str(self.output.save_landmarks),
@@ -264,7 +272,7 @@ def _read_timeline(folder: Path) -> Timeline:
 
 def _draw(timeline: Timeline, folder: Path) -> None:
     provenance = timeline.provenance
-    heads = "; ".join(f"{head.task} {head.head.value}" for head in provenance.heads)
+    heads = "; ".join(f"{head.task.value} {head.head.value}" for head in provenance.heads)
     caption = f"affectline {provenance.affectline}, {provenance.backbone}, {heads}"
     plot_timeline(timeline.table, folder / "timeline.png", provenance.input, caption)
 

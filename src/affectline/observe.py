@@ -9,18 +9,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
-from affectline.backbones import Backbone
 from affectline.errors import ResumeError
+from affectline.face_scores import TaskScores, score_faces
 from affectline.faces.crops import crop_face
-from affectline.faces.detector import Detector
 from affectline.faces.finder import FaceFinder
-from affectline.faces.landmarks import LandmarkNetwork, LandmarkReader, Landmarks
+from affectline.faces.landmarks import LandmarkReader, Landmarks
 from affectline.faces.quality import LOW_QUALITY, face_quality
 from affectline.faces.reference import average_keypoints
-from affectline.heads.action_units import action_units
-from affectline.heads.pretrained import FaceScores, score_features
-from affectline.labels import ABAW_ACTION_UNITS, Status
+from affectline.labels import ABAW_ACTION_UNITS, VALENCE_AROUSAL, Status
 from affectline.landmark_file import LandmarkEntry
+from affectline.models import Models
 from affectline.pipeline import in_background
 from affectline.records import Face, FloatArray, Frame
 from affectline.schema import BOX_COLUMNS, raw_schema
@@ -35,21 +33,6 @@ MAX_QUEUED_BYTES = 64 * 2**20
 """Pictures that may wait between two stages; bounds memory on 8K video."""
 
 
-@dataclass(frozen=True, slots=True)
-class Models:
-    """The networks that one analysis runs.
-
-    Attributes:
-        detector: None where the input holds faces already.
-        backbone: gives embedding and expression logits.
-        landmarks: None where no action units are wanted.
-    """
-
-    detector: Detector | None
-    backbone: Backbone
-    landmarks: LandmarkNetwork | None
-
-
 @dataclass(slots=True)
 class Seen:
     """One sampled frame on its way through the stages; the last of a block takes along what each stage had reached."""
@@ -58,7 +41,7 @@ class Seen:
     ends_block: bool
     faces: Sequence[Face]
     qualities: Sequence[float]
-    prepared: Sequence[FloatArray]
+    prepared: Sequence[tuple[FloatArray, ...]]
     finder_state: object = None
     landmarks: Sequence[Landmarks | None] = ()
     landmark_state: object = None
@@ -82,7 +65,7 @@ class RawBlock:
 
 def raw_rows_schema(models: Models, names: Sequence[str] | None) -> pa.Schema:
     """Return the schema of the rows that an `Observer` of these models and file names gives."""
-    return raw_schema(models.backbone.spec.labels, with_source=names is not None)
+    return raw_schema(models.expressions, with_source=names is not None)
 
 
 class Observer:
@@ -169,9 +152,12 @@ class Observer:
             return self._finder.find_independent(frame)
         return self._finder.find(frame)
 
-    def _prepare(self, frame: Frame, face: Face) -> FloatArray:
-        backbone = self._models.backbone
-        return backbone.prepare(crop_face(frame.rgb, face.box_xyxy, backbone.spec.crop))
+    def _prepare(self, frame: Frame, face: Face) -> tuple[FloatArray, ...]:
+        """Return the face as each backbone wants it."""
+        return tuple(
+            backbone.prepare(crop_face(frame.rgb, face.box_xyxy, backbone.spec.crop))
+            for backbone in self._models.backbones
+        )
 
     def _mark(self, seen: Iterable[Seen]) -> Iterator[Seen]:
         for item in seen:
@@ -184,25 +170,25 @@ class Observer:
             yield item
 
     def _run(self, seen: Iterable[Seen]) -> Iterator[RawBlock]:
-        block = _Block(self._models.backbone, self._names)
+        block = _Block(self._models, self._names)
         for item in seen:
             block.add(item)
             if item.ends_block:
                 state = {"finder": item.finder_state, "landmarks": item.landmark_state}
                 yield block.build(self.schema, json.dumps(state))
-                block = _Block(self._models.backbone, self._names)
+                block = _Block(self._models, self._names)
         if block:
             yield block.build(self.schema, "")
 
 
 class _Block:
-    """The rows of one block while it is put together; crops go through the backbone as soon as a batch is full."""
+    """The rows of one block while it is put together; crops go through the backbones as soon as a batch is full."""
 
-    def __init__(self, backbone: Backbone, names: Sequence[str] | None) -> None:
-        self._backbone = backbone
+    def __init__(self, models: Models, names: Sequence[str] | None) -> None:
+        self._models = models
         self._names = names
-        self._waiting: list[FloatArray] = []
-        self._scores: list[FaceScores] = []
+        self._waiting: list[tuple[tuple[FloatArray, ...], Landmarks | None]] = []
+        self._scores: list[TaskScores] = []
         self._rows: list[_Row] = []
 
     def __len__(self) -> int:
@@ -214,18 +200,22 @@ class _Block:
         marks = item.landmarks or [None] * len(item.faces)
         for face, quality, mark in zip(item.faces, item.qualities, marks, strict=True):
             self._rows.append(_Row(item.frame, face, quality, mark))
-        self._waiting.extend(item.prepared)
+        self._waiting.extend(zip(item.prepared, marks, strict=True))
         while len(self._waiting) >= BATCH_FACES:
-            self._run_backbone()
+            self._run_backbones()
 
-    def _run_backbone(self) -> None:
+    def _run_backbones(self) -> None:
         batch, self._waiting = self._waiting[:BATCH_FACES], self._waiting[BATCH_FACES:]
-        self._scores.append(score_features(self._backbone.run(np.stack(batch)), self._backbone.spec))
+        features = {
+            backbone.digest: backbone.run(np.stack([prepared[number] for prepared, _ in batch]))
+            for number, backbone in enumerate(self._models.backbones)
+        }
+        self._scores.append(score_faces(self._models, features, [mark for _, mark in batch]))
 
     def build(self, schema: pa.Schema, state: str) -> RawBlock:
         if self._waiting:
-            self._run_backbone()
-        columns = {**self._row_columns(), **self._score_columns(), **self._action_unit_columns()}
+            self._run_backbones()
+        columns = {**self._row_columns(), **self._score_columns()}
         arrays = [pa.array(columns[entry.name], type=entry.type, from_pandas=True) for entry in schema]
         entries = [
             (row.frame.index, row.face.track_id, row.landmarks)
@@ -251,24 +241,18 @@ class _Block:
         return columns
 
     def _score_columns(self) -> dict[str, FloatArray]:
-        names = ["valence", "arousal", *(label.column for label in self._backbone.spec.labels)]
+        names = [
+            *VALENCE_AROUSAL,
+            *(label.column for label in self._models.expressions),
+            *(unit.column for unit in ABAW_ACTION_UNITS),
+        ]
         table = np.full((len(self._rows), len(names)), np.nan, np.float32)
         if self._scores:
             with_face = [number for number, row in enumerate(self._rows) if row.face is not None]
-            table[with_face, 0] = np.concatenate([scores.valence for scores in self._scores])
-            table[with_face, 1] = np.concatenate([scores.arousal for scores in self._scores])
-            table[with_face, 2:] = np.concatenate([scores.probabilities for scores in self._scores])
-        return dict(zip(names, table.T, strict=True))
-
-    def _action_unit_columns(self) -> dict[str, FloatArray]:
-        table = np.full((len(self._rows), len(ABAW_ACTION_UNITS)), np.nan, np.float32)
-        marks = {number: row.landmarks for number, row in enumerate(self._rows) if row.landmarks is not None}
-        if marks:
-            table[list(marks)] = action_units(
-                np.stack([mark.blendshapes for mark in marks.values()]),
-                np.stack([mark.points for mark in marks.values()]),
+            table[with_face] = np.concatenate(
+                [np.concatenate([s.valence_arousal, s.probabilities, s.action_units], axis=1) for s in self._scores]
             )
-        return {unit.column: values for unit, values in zip(ABAW_ACTION_UNITS, table.T, strict=True)}
+        return dict(zip(names, table.T, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from affectline.backbones import DEFAULT_BACKBONE
 from affectline.errors import InputError
 from affectline.faces.registry import DEFAULT_DETECTOR
-from affectline.postprocess.smoothing import Smoothing
+from affectline.postprocess.smoothing import Smoothing, SmoothingChoice
 from affectline.video import Sampling
 
 
@@ -17,28 +16,38 @@ class AnalyzeOptions:
     """What to look for, with what, and in which frames.
 
     Attributes:
-        backbone: a name of `affectline models list`, or a model file.
+        backbone: a name of `affectline models list`, or a model file, or several of them where heads need several; the
+            first gives the scores of tasks without a head. None takes what the heads need, else the default.
+        heads: head files, at most one for each task; each replaces what stands in for its task.
         detector: `blazeface`, `libfacedetection` or `yunet`.
         max_faces: follow the N largest faces only; None follows all.
         action_units: run the landmark and blendshape networks.
         sampling: which frames become rows.
-        smoothing: radius of the box filter in seconds, for each task.
+        smoothing: how far scores are smoothed; what a `SmoothingChoice` leaves open is the head's, else the default.
         sequence_fps: take a folder of images as one video with this rate.
         crops: the pictures are faces already; no face is searched.
         device: `cpu` or `cuda`.
         offline: never use the network; models must be in the cache.
     """
 
-    backbone: str | Path = DEFAULT_BACKBONE
+    backbone: str | Path | tuple[str | Path, ...] | None = None
+    heads: tuple[Path, ...] = ()
     detector: str = DEFAULT_DETECTOR
     max_faces: int | None = None
     action_units: bool = True
     sampling: Sampling = field(default_factory=Sampling)
-    smoothing: Smoothing = field(default_factory=Smoothing)
+    smoothing: Smoothing | SmoothingChoice = field(default_factory=SmoothingChoice)
     sequence_fps: float | None = None
     crops: bool = False
     device: str = "cpu"
     offline: bool = False
+
+    @property
+    def backbones(self) -> tuple[str | Path, ...]:
+        """The backbones that were named, if any."""
+        if self.backbone is None:
+            return ()
+        return self.backbone if isinstance(self.backbone, tuple) else (self.backbone,)
 
     def __post_init__(self) -> None:
         if self.max_faces is not None and self.max_faces < 1:

@@ -79,7 +79,7 @@ def sequence(
     rate_fps: float = 30.0,
 ) -> LabelledSequence:
     """Return a video with the scores that `reading_head` gives for the frames with a face, and labels by frame."""
-    scores = np.array(list(seen.values()), np.float64).reshape(len(seen), -1)
+    scores = np.array(list(seen.values()), np.float64).reshape(len(seen), len(LABELS[task]))
     table = make_table(make_info(video, frame_count, rate_fps=rate_fps), list(seen), logits_for(task, scores))
     target = np.array(list(truth.values()), np.int64 if task is Task.EXPR else np.float32)
     group = video.removesuffix("_left").removesuffix("_right")

@@ -107,7 +107,7 @@ def test_a_head_that_does_not_fit_is_refused() -> None:
     data = tables(Task.VA, sequence(Task.VA, "v", {0: (0, 0)}, {0: (0, 0)}, frame_count=1))
     with pytest.raises(InputError, match="the head predicts AU, the labels are of VA"):
         score_sequences(reading_head(Task.AU), data)
-    with pytest.raises(InputError, match="predicts arousal, the data .examples. are labelled with valence, arousal"):
+    with pytest.raises(InputError, match=r"predicts arousal, the data \(examples\) are labelled with valence, arousal"):
         score_sequences(reading_head(Task.VA, labels=("arousal",)), data)
     with pytest.raises(InputError, match=f"sha256 {OTHER_DIGEST}.*sha256 {DIGEST}"):
         score_sequences(reading_head(Task.VA, digest=OTHER_DIGEST), data)

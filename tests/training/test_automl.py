@@ -49,7 +49,9 @@ def table(video: str, seed: int) -> FeatureTable:
         "arousal": rng.uniform(-1, 1, FRAMES).astype(np.float32),
     }
     schema = feature_schema(info)
-    return FeatureTable(pa.table([pa.array(columns[name], schema.field(name).type) for name in schema.names], schema), info)
+    return FeatureTable(
+        pa.table([pa.array(columns[name], schema.field(name).type) for name in schema.names], schema), info
+    )
 
 
 def labels_of(task: Task, features: FaceFeatures) -> np.ndarray:
@@ -70,7 +72,12 @@ def data(task: Task, videos: int = 4) -> LabelledTables:
         one = table(f"video{number}", number)
         sequences.append(
             LabelledSequence(
-                one.info.video, one.info.video, {one.info.digest: one}, np.arange(FRAMES), FRAMES, np.arange(FRAMES),
+                one.info.video,
+                one.info.video,
+                {one.info.digest: one},
+                np.arange(FRAMES),
+                FRAMES,
+                np.arange(FRAMES),
                 labels_of(task, one.features()),
             )  # fmt: skip
         )

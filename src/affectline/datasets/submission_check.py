@@ -25,6 +25,8 @@ _VALUE: Final = {
 }
 """What a value looks like, and how the values of a row are called."""
 
+_NUMBER: Final = {Task.VA: "two values", Task.EXPR: "one value", Task.AU: "twelve values"}
+
 
 @dataclass(frozen=True, slots=True)
 class SubmissionCheck:
@@ -106,7 +108,7 @@ def _check_values(task: Task, lines: pa.StringArray, found: _Problems) -> None:
     is_plain = np.asarray(pc.match_substring_regex(lines, rf"^[^,]*(?:,{value}){{{wanted}}}$"), np.bool_)
     found.add(
         np.flatnonzero(counts != wanted),
-        lambda row: f"line {row + 2}: expected {wanted} values after the name, got {counts[row]}: {line(row)}",
+        lambda row: f"line {row + 2}: the name must be followed by {_NUMBER[task]}, not {counts[row]}: {line(row)}",
     )
     found.add(
         np.flatnonzero((counts == wanted) & ~is_plain), lambda row: f"line {row + 2}: expected {words}, got {line(row)}"

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -53,7 +54,7 @@ def crop_files(folder: Path) -> list[tuple[int, Path]]:
     found = sorted(
         (frame, path) for path in folder.iterdir() if (frame := frame_of_crop(path.name)) is not None and path.is_file()
     )
-    for (frame, path), (after, other) in zip(found[:-1], found[1:], strict=True):
+    for (frame, path), (after, other) in pairwise(found):
         if frame == after:
             raise InputFileError(f"{folder} has two crops of one frame: {path.name} and {other.name}; remove one")
     return found

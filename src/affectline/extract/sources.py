@@ -60,8 +60,8 @@ def _videos(path: Path) -> list[ExtractSource]:
     inputs = expand_inputs([path], None)
     if any(one.kind != "video" for one in inputs):
         raise InputFileError(
-            f"{path}: features come from videos, or from crops named by their frame, such as 00001.jpg; these images have "
-            "other names"
+            f"{path}: features come from videos, or from crops named by their frame, such as 00001.jpg; these images "
+            "have other names"
         )
     return [ExtractSource(one.path, one.path.stem, CropKind.DETECTED) for one in inputs]
 
@@ -105,5 +105,6 @@ def video_of(source: ExtractSource, videos: Path) -> Path:
         if found:
             raise InputFileError(f"{videos} has several videos {name}: {', '.join(path.name for path in found)}")
     raise InputFileError(
-        f"{videos} has no video {group_of(source.name)} for the crops in {source.path}; leave out --videos for nominal times"
+        f"{videos} has no video {group_of(source.name)} for the crops in {source.path}; leave out --videos for "
+        "nominal times"
     )

@@ -139,8 +139,8 @@ class FeatureStore:
             there = ", ".join(f"{name} ({digest[:12]})" for name, digest in known) or "none"
             asked = "several backbones" if wanted is None and found else f"no single backbone {wanted or ''}".rstrip()
             raise InputError(
-                f"{self.folder} has features of {asked}; there are: {there}; name one with --backbone, by its name or the "
-                f"first {MIN_DIGITS} digits or more of its sha256"
+                f"{self.folder} has features of {asked}; there are: {there}; name one with --backbone, by its name or "
+                f"the first {MIN_DIGITS} digits or more of its sha256"
             )
         return found[0]
 
@@ -173,8 +173,8 @@ class FeatureStore:
         if video not in paths:
             near = ", ".join(difflib.get_close_matches(video, list(paths), 3)) or "none alike"
             raise InputFileError(
-                f"{self.folder} has no features of the video {video} by the backbone {digest[:12]} on {kind.value} crops "
-                f"(alike: {near}); extract them first"
+                f"{self.folder} has no features of the video {video} by the backbone {digest[:12]} on {kind.value} "
+                f"crops (alike: {near}); extract them first"
             )
         return FeatureTable.open(self.folder / paths[video])
 

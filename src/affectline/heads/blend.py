@@ -64,8 +64,8 @@ def _check(card: HeadCard, parts: tuple[Head, ...], weights: FloatArray) -> None
     for number, part in enumerate(parts, start=1):
         if part.card.task is not card.task or part.card.labels != card.labels:
             raise InputError(
-                f"part {number} of the blend predicts {part.card.task.value} ({', '.join(part.card.labels)}), the blend "
-                f"{card.task.value} ({', '.join(card.labels)}); blend heads of one task with the same labels"
+                f"part {number} of the blend predicts {part.card.task.value} ({', '.join(part.card.labels)}), the "
+                f"blend {card.task.value} ({', '.join(card.labels)}); blend heads of one task with the same labels"
             )
     needed = {ref.digest for ref in joint_backbones(parts)}
     if needed != {ref.digest for ref in card.backbones}:

@@ -104,11 +104,15 @@ def load_head(path: Path, open_opaque: OpaqueOpener | None = None) -> Head:
     try:
         arrays = load_arrays(content)
         record = parse_object(_metadata(content).get(METADATA_KEY, ""), "its description")
-        if record.get("format") != FORMAT:
-            raise ModelFileError(f"format {record.get('format')!r}, this version of affectline reads {FORMAT}")
-        return _restore(record, arrays, open_opaque, 0)
+        return _restore_any(record, arrays, open_opaque)
     except (ModelFileError, InputError, ShapeError, SafetensorError, ValueError, KeyError) as error:
         raise ModelFileError(f"{path} is no head that can be used: {error}") from error
+
+
+def _restore_any(record: Mapping[str, JsonValue], arrays: Arrays, open_opaque: OpaqueOpener | None) -> Head:
+    if record.get("format") != FORMAT:
+        raise ModelFileError(f"format {record.get('format')!r}, this version of affectline reads {FORMAT}")
+    return _restore(record, arrays, open_opaque, 0)
 
 
 def _metadata(content: bytes) -> Mapping[str, str]:

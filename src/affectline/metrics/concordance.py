@@ -41,7 +41,8 @@ def ccc_of_moments(
     """Return the coefficient from population moments; 0 where one of the two does not vary.
 
     Args:
-        variance_x, variance_y: of truth and prediction, dividing by n.
+        variance_x: of the truth, dividing by n.
+        variance_y: of the prediction.
         covariance: of both.
         shift: difference of the means.
     """

@@ -22,7 +22,8 @@ def best_adjustment(probabilities: NDArray[np.floating], truth: NDArray[np.integ
 
     Coordinate ascent: for one class after the other, with the other offsets fixed, every offset that changes a decision
     is tried (exactly, by sorting). It ends in a local optimum, never below what offsets of 0 give. Generalised logit
-    adjustment in the words of the ABAW-10 papers; see also Menon et al. (2021), Long-tail learning via logit adjustment.
+    adjustment in the words of the ABAW-10 papers; see also Menon et al. (2021), Long-tail learning via logit
+    adjustment.
 
     Args:
         probabilities: shape (n, K), n >= 1, K >= 2, in [0, 1].

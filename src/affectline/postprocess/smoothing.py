@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -56,15 +56,37 @@ class Smoothing:
         """Return settings that leave every score as it is."""
         return cls(0.0, 0.0, 0.0)
 
+
+@dataclass(frozen=True, slots=True)
+class SmoothingChoice:
+    """What a user says of smoothing; None leaves it to the heads, or to the defaults of `Smoothing`.
+
+    Attributes:
+        va_s: radius for valence and arousal, seconds.
+        expr_s: radius for the expression probabilities, seconds.
+        au_s: radius for the action units, seconds.
+        mode: which filter.
+    """
+
+    va_s: float | None = None
+    expr_s: float | None = None
+    au_s: float | None = None
+    mode: SmoothingMode | None = None
+
+    def over(self, base: Smoothing) -> Smoothing:
+        """Return the settings with what was left open taken from `base`."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(base, **{name: value for name, value in given.items() if value is not None})
+
     @classmethod
-    def parse(cls, text: str) -> Smoothing:
-        """Read `off`, or radii in seconds such as `va=0.83,expr=1.67,au=0.10`; what is not named keeps its default.
+    def parse(cls, text: str, mode: SmoothingMode | None = None) -> SmoothingChoice:
+        """Read `off`, or radii in seconds such as `va=0.83,expr=1.67,au=0.10`; what is not named stays open.
 
         Raises:
-            InputError: the text says something else.
+            InputError: the text says something else, or a radius is negative.
         """
         if text.strip() == "off":
-            return cls.off()
+            return cls(0.0, 0.0, 0.0, mode)
         parsed: dict[str, float] = {}
         for part in text.split(","):
             name, _, number = (piece.strip() for piece in part.partition("="))
@@ -74,7 +96,9 @@ class Smoothing:
                 parsed[f"{name}_s"] = float(number)
             except ValueError as error:
                 raise InputError(_how_to_write(text)) from error
-        return replace(cls(), **parsed)  # type: ignore[arg-type]  # mypy checks ** against `mode` too
+        choice = cls(**parsed, mode=mode)
+        choice.over(Smoothing())  # checks the numbers
+        return choice
 
 
 def _how_to_write(text: str) -> str:

@@ -1,8 +1,8 @@
 """Heads that LightAutoML finds: a search over tree and linear models on the few numbers behind a network's last layer.
 
 The paper adds such a model to its perceptron (Tables 1 and 3). Its library (Vakhrushev et al. 2021, LightAutoML) saves
-models as a Python pickle only, and a pickle can run any program when it is opened. So the bytes travel in the head file,
-and `opaque_opener` opens those alone whose sha256 the caller has typed.
+models as a Python pickle only, and a pickle can run any program when it is opened. So the bytes travel in the head
+file, and `opaque_opener` opens those alone whose sha256 the caller has typed.
 """
 
 from __future__ import annotations

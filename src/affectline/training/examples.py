@@ -66,7 +66,7 @@ class Examples:
                 yield inputs, self.target[positions]
 
     def statistics(self) -> tuple[FloatArray, FloatArray]:
-        """Return mean and standard deviation of each input number, shape (width,), float32; 1 for one that never varies.
+        """Return mean and standard deviation of each input number, shape (width,), float32; 1 for a constant.
 
         Raises:
             InputError: a number is not finite; its video and frame are named.

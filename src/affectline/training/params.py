@@ -49,9 +49,9 @@ DEFAULTS: Final = {
     Task.EXPR: TrainParams(l2=0.03),
     Task.AU: TrainParams(l2=0.003),
 }
-"""The paper's recipes: for VA two tanh outputs right on the logits, for EXPR and AU a hidden layer of 128. The numbers of
-epochs are the notebook's. L2, learning rate and batch size were chosen on synthetic data (docs/training.md): with few
-videos a hidden layer without L2 learns the videos by heart."""
+"""The paper's recipes: for VA two tanh outputs right on the logits, for EXPR and AU a hidden layer of 128. The numbers
+of epochs are the notebook's. L2, learning rate and batch size were chosen on synthetic data (docs/training.md): with
+few videos a hidden layer without L2 learns the videos by heart."""
 
 MIN_STEPS: Final = 50
 """Steps that an epoch should have: smaller sets are cut into smaller batches, down to `MIN_BATCH`."""

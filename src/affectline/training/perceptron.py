@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from affectline.training.losses import Loss, make_loss
 from affectline.training.params import TrainParams, batch_for
 
 EpochHook = Callable[[int, int, float, float | None], None]
-"""Told after each epoch: how many are done, how many there may be, the mean loss, the validation score if there is one."""
+"""Told after each epoch: how many are done, how many there may be, the mean loss, the validation score if any."""
 
 
 def ignore_epochs(done: int, total: int, loss: float, score: float | None) -> None:
@@ -71,8 +72,8 @@ def train_perceptron(
     Args:
         card: task, labels and backbone of the head.
         train: what to learn from.
-        valid: what decides when to stop, by the task's own metric on single frames: mean CCC, macro F1 of the argmax, or
-            mean F1 at `FIXED_THRESHOLD`.
+        valid: what decides when to stop, by the task's own metric on single frames: mean CCC, macro F1 of the
+            argmax, or mean F1 at `FIXED_THRESHOLD`.
         params: how.
         run: checkpoints and progress.
 
@@ -212,11 +213,11 @@ def decide_frames(task: Task, scores: FloatArray) -> NDArray[np.generic]:
 
 
 def _first_weights(width: int, hidden: int, n_labels: int, seed: int) -> list[Tensor]:
-    """Return weight and bias of each layer: uniform by He et al. (2015) before a ReLU, by Glorot and Bengio elsewhere."""
+    """Return weight and bias of each layer: uniform, by He et al. (2015) before a ReLU, else by Glorot and Bengio."""
     generator = torch.Generator().manual_seed(seed)
     widths = [width, *([hidden] if hidden else []), n_labels]
     weights = []
-    for number, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for number, (before, after) in enumerate(pairwise(widths)):
         is_last = number == len(widths) - 2
         limit = (6.0 / (before + after if is_last else before)) ** 0.5
         weight = (torch.rand((after, before), generator=generator) * 2.0 - 1.0) * limit

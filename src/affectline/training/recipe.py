@@ -162,7 +162,7 @@ def _notes(recipe: Recipe, train: LabelledTables, valid: LabelledTables | None) 
             )
     if valid is None and recipe.decision_from is None:
         notes.append(
-            "nothing was held out: no score is known, scores are not smoothed, and units are on from 0.5; take radius and "
-            "thresholds over from a validated head with --decision-from"
+            "nothing was held out: no score is known, scores are not smoothed, and units are on from 0.5; take radius "
+            "and thresholds over from a validated head with --decision-from"
         )
     return notes

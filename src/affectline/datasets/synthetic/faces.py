@@ -54,8 +54,8 @@ def draw_face(evidence: FloatArray, subject: Subject, rng: np.random.Generator) 
     """Return a picture, shape (112, 112, 3), uint8, RGB.
 
     Args:
-        evidence: shape (20,): 0 bends the mouth, 1 opens the eyes, 2 to 7 tilt, shift and scale parts, 8 to 19 move what
-            their action unit moves (brows, lids, cheeks, nose, lips, jaw).
+        evidence: shape (20,): 0 bends the mouth, 1 opens the eyes, 2 to 7 tilt, shift and scale parts, 8 to 19 move
+            what their action unit moves (brows, lids, cheeks, nose, lips, jaw).
         subject: how the person looks.
         rng: for the pose and the noise of the camera.
     """
@@ -86,32 +86,32 @@ def degrade(picture: UInt8Array, rng: np.random.Generator) -> UInt8Array:
 
 def _eyes(picture: UInt8Array, centre: Point, e: Point, ink: Colour) -> None:
     for side in (-1, 1):
-        place = centre + (side * (16 + 0.8 * e[2]), -10 + 0.8 * e[3])
+        place = _moved(centre, *(side * (16 + 0.8 * e[2]), -10 + 0.8 * e[3]))
         # AU7 tightens the lids, arousal opens the eye.
         _ellipse(picture, place, (7.0, max(4.0 + 0.9 * e[1] - 0.9 * e[12], 0.8)), (245, 245, 245), -1)
-        _ellipse(picture, place + (0.8 * e[4], 0), (2.6, 2.6), ink, -1)
+        _ellipse(picture, _moved(place, *(0.8 * e[4], 0)), (2.6, 2.6), ink, -1)
         # AU6 raises the cheek: a line below the eye.
-        cheek = place + (0, 11 - 1.3 * e[11])
+        cheek = _moved(place, *(0, 11 - 1.3 * e[11]))
         _ellipse(picture, cheek, (7.0, 2.5), ink, 1, (190, 350))
 
 
 def _brows(picture: UInt8Array, centre: Point, e: Point, ink: Colour) -> None:
     for side in (-1, 1):
         # AU1 raises the inner end, AU2 the outer one, AU4 lowers and draws in both.
-        inner = centre + (side * (9 - 0.9 * e[10]), -21 - 1.8 * e[8] + 1.2 * e[10])
-        outer = centre + (side * 24, -21 - 1.8 * e[9] + 0.5 * e[10] + 0.6 * side * e[5])
+        inner = _moved(centre, *(side * (9 - 0.9 * e[10]), -21 - 1.8 * e[8] + 1.2 * e[10]))
+        outer = _moved(centre, *(side * 24, -21 - 1.8 * e[9] + 0.5 * e[10] + 0.6 * side * e[5]))
         _line(picture, inner, outer, ink, 3)
 
 
 def _nose(picture: UInt8Array, centre: Point, e: Point, ink: Colour) -> None:
     # AU10 raises the upper lip: the wings of the nose go up.
-    tip = centre + (0.7 * e[6], 8 - 1.4 * e[13])
-    _line(picture, centre + (0, -6), tip, ink, 1)
-    _line(picture, tip + (-5, 0), tip + (5, 0), ink, 2)
+    tip = _moved(centre, *(0.7 * e[6], 8 - 1.4 * e[13]))
+    _line(picture, _moved(centre, *(0, -6)), tip, ink, 1)
+    _line(picture, _moved(tip, *(-5, 0)), _moved(tip, *(5, 0)), ink, 2)
 
 
 def _mouth(picture: UInt8Array, centre: Point, e: Point, ink: Colour) -> None:
-    place = centre + (0.7 * e[7], 25)
+    place = _moved(centre, *(0.7 * e[7], 25))
     # AU12 and AU15 pull the corners up and down, AU23 makes the mouth narrow, AU24 presses it, AU25 and AU26 open it.
     corner = 1.6 * e[0] + 1.6 * e[14] - 1.6 * e[15]
     half = 14 - 1.3 * e[16]
@@ -125,6 +125,10 @@ def _mouth(picture: UInt8Array, centre: Point, e: Point, ink: Colour) -> None:
     cv2.fillPoly(picture, [outline], (110, 30, 40), cv2.LINE_AA, _SHIFT)
     thickness = 1 if e[17] > 0.8 else 2  # noqa: PLR2004 - pressed lips are thin
     cv2.polylines(picture, [outline], isClosed=True, color=ink, thickness=thickness, lineType=cv2.LINE_AA, shift=_SHIFT)
+
+
+def _moved(place: Point, right: float, down: float) -> Point:
+    return np.asarray(place + np.array([right, down]))
 
 
 def _ellipse(

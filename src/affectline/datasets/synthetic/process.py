@@ -1,4 +1,4 @@
-"""Stationary Gaussian processes that are periodic over a video, so that Bayes' rule has a closed form at every frame."""
+"""Stationary Gaussian processes that are periodic over a video, so that Bayes' rule has a closed form."""
 
 from __future__ import annotations
 

@@ -65,8 +65,8 @@ class SynthOptions:
     def __post_init__(self) -> None:
         if self.videos < MIN_VIDEOS or self.frames < MIN_FRAMES or self.seed < 0 or not 32 <= self.width <= 8192:  # noqa: PLR2004
             raise InputError(
-                f"a synthetic set needs at least {MIN_VIDEOS} videos of {MIN_FRAMES} frames, a seed from 0 and a width of 32 "
-                f"to 8192, got {self.videos}, {self.frames}, {self.seed}, {self.width}"
+                f"a synthetic set needs at least {MIN_VIDEOS} videos of {MIN_FRAMES} frames, a seed from 0 and a width "
+                f"of 32 to 8192, got {self.videos}, {self.frames}, {self.seed}, {self.width}"
             )
         if self.form not in get_args(Form):
             raise InputError(f"a synthetic set comes as {', '.join(get_args(Form))}, not as {self.form!r}")

@@ -1,0 +1,71 @@
+"""From what backbones and landmarks say of faces to the scores of every task, by trained heads or without."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from affectline.faces.landmarks import Landmarks
+from affectline.heads.action_units import action_units
+from affectline.heads.head import Head, adjust
+from affectline.heads.pretrained import score_features
+from affectline.labels import ABAW_ACTION_UNITS, VALENCE_AROUSAL, Task
+from affectline.models import Models
+from affectline.records import FaceFeatures, FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TaskScores:
+    """The scores of n faces, NaN where no score is given.
+
+    Attributes:
+        valence_arousal: shape (n, 2), float32, in [-1, 1].
+        probabilities: shape (n, K), float32, in the order of `Models.expressions`.
+        action_units: shape (n, 12), float32, in the order of `ABAW_ACTION_UNITS`.
+    """
+
+    valence_arousal: FloatArray
+    probabilities: FloatArray
+    action_units: FloatArray
+
+
+def score_faces(models: Models, features: Mapping[str, FaceFeatures], marks: Sequence[Landmarks | None]) -> TaskScores:
+    """Return the scores of n faces.
+
+    Args:
+        models: heads score their tasks. Without one, valence, arousal and expression come from the first backbone
+            (`heads.pretrained`) and action units from the blendshapes.
+        features: of the n faces, by the digest of the backbone.
+        marks: landmarks of each face; None where there are none.
+    """
+    plain = score_features(features[models.backbone.digest], models.backbone.spec)
+    heads = {task: named.head for task, named in models.heads.items()}
+    return TaskScores(
+        _head_scores(heads[Task.VA], features, VALENCE_AROUSAL)
+        if Task.VA in heads
+        else np.stack([plain.valence, plain.arousal], axis=1),
+        _head_scores(heads[Task.EXPR], features, heads[Task.EXPR].card.labels)
+        if Task.EXPR in heads
+        else plain.probabilities,
+        _head_scores(heads[Task.AU], features, Task.AU.official_labels) if Task.AU in heads else _blendshapes(marks),
+    )
+
+
+def _head_scores(head: Head, features: Mapping[str, FaceFeatures], columns: Sequence[str]) -> FloatArray:
+    """Return the scores of a head in the columns of a table; one that the head does not have is NaN."""
+    scores = adjust(head.score(features), head.card.decision.logit_adjustment)
+    table = np.full((len(scores), len(columns)), np.nan, np.float32)
+    table[:, [columns.index(label) for label in head.card.labels]] = scores
+    return table
+
+
+def _blendshapes(marks: Sequence[Landmarks | None]) -> FloatArray:
+    table = np.full((len(marks), len(ABAW_ACTION_UNITS)), np.nan, np.float32)
+    seen = {number: mark for number, mark in enumerate(marks) if mark is not None}
+    if seen:
+        table[list(seen)] = action_units(
+            np.stack([mark.blendshapes for mark in seen.values()]), np.stack([mark.points for mark in seen.values()])
+        )
+    return table

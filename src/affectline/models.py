@@ -1,0 +1,144 @@
+"""The networks and heads of an analysis: which are needed, and where they come from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from affectline.assets import fetch
+from affectline.backbones import BACKBONES, DEFAULT_BACKBONE, Backbone, load_backbone
+from affectline.errors import InputError
+from affectline.faces.detector import Detector
+from affectline.faces.landmarks import LandmarkNetwork
+from affectline.faces.registry import load_detector
+from affectline.heads.head import BackboneRef, Head
+from affectline.heads.head_file import OpaqueOpener, load_head
+from affectline.labels import Expression, Task
+from affectline.options import AnalyzeOptions
+
+
+@dataclass(frozen=True, slots=True)
+class NamedHead:
+    """A trained head and the file that it came from.
+
+    Attributes:
+        head: predicts one task.
+        name: of the file, without its folder.
+        digest: sha256 of the file.
+    """
+
+    head: Head
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The networks that one analysis runs.
+
+    Attributes:
+        detector: None where the input holds faces already.
+        backbones: at least one; the first also gives the expression, and valence and arousal, where no head does.
+        landmarks: None where neither action units nor landmarks are wanted of it.
+        heads: trained heads, by task.
+    """
+
+    detector: Detector | None
+    backbones: tuple[Backbone, ...]
+    landmarks: LandmarkNetwork | None
+    heads: Mapping[Task, NamedHead] = field(default_factory=dict)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The first backbone."""
+        return self.backbones[0]
+
+    @property
+    def expressions(self) -> tuple[Expression, ...]:
+        """The classes of the expression scores, in order: the head's, or those of the first backbone's logits."""
+        if Task.EXPR in self.heads:
+            return tuple(Expression(label) for label in self.heads[Task.EXPR].head.card.labels)
+        return self.backbone.spec.labels
+
+
+def load_models(
+    options: AnalyzeOptions = AnalyzeOptions(),  # noqa: B008 - frozen
+    *,
+    open_opaque: OpaqueOpener | None = None,
+    keep_landmarks: bool = False,
+) -> Models:
+    """Load the networks and heads that an analysis with these options runs, fetching what is not here yet.
+
+    Args:
+        options: what to look for.
+        open_opaque: opens heads that hold a pickle (`training.automl.opaque_opener`); None refuses them.
+        keep_landmarks: landmarks are wanted even if a head gives the action units.
+
+    Raises:
+        UnknownNameError: there is no such backbone or detector.
+        AssetError: a model could not be fetched or verified.
+        InputFileError: a head file cannot be read.
+        ModelFileError: a model file is damaged, of the wrong shape or without its description.
+        MissingExtraError: the device or the detector needs something that is not installed.
+        InputError: there is no such device, two heads are for one task, or a head's backbone is not there.
+    """
+    offline = options.offline
+    heads = load_heads(options.heads, open_opaque)
+    backbones = _load_backbones(options, heads)
+    needs_landmarks = keep_landmarks or (options.action_units and Task.AU not in heads)
+    task_file = fetch("face_landmarker", offline=offline) if needs_landmarks else None
+    return Models(
+        detector=None if options.crops else load_detector(options.detector, offline=offline),
+        backbones=backbones,
+        landmarks=None if task_file is None else LandmarkNetwork(task_file),
+        heads=heads,
+    )
+
+
+def load_heads(paths: Sequence[Path], open_opaque: OpaqueOpener | None = None) -> Mapping[Task, NamedHead]:
+    """Return the heads of some files by task; errors as `load_models`."""
+    heads: dict[Task, NamedHead] = {}
+    for path in paths:
+        head = load_head(path, open_opaque)
+        task = head.card.task
+        if task in heads:
+            raise InputError(
+                f"{heads[task].name} and {path.name} both predict {task.value}; give one, or make one of them with "
+                f"`affectline blend {heads[task].name} {path.name}`"
+            )
+        heads[task] = NamedHead(head, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+    return heads
+
+
+def _load_backbones(options: AnalyzeOptions, heads: Mapping[Task, NamedHead]) -> tuple[Backbone, ...]:
+    """Return the backbones that were named or, if none was, those that the heads need; the default for what is left."""
+    named = [load_backbone(name, device=options.device, offline=options.offline) for name in options.backbones]
+    found = {backbone.digest: backbone for backbone in named}
+    for task in (Task.VA, Task.EXPR, Task.AU):
+        if task in heads:
+            for ref in heads[task].head.card.backbones:
+                if ref.digest not in found:
+                    found[ref.digest] = _backbone_of(ref, heads[task].name, options, found.values())
+    if not named and not ({Task.VA, Task.EXPR} & heads.keys()):
+        default = load_backbone(DEFAULT_BACKBONE, device=options.device, offline=options.offline)
+        found = {default.digest: default} | found
+    return tuple(found.values())
+
+
+def _backbone_of(ref: BackboneRef, head_name: str, options: AnalyzeOptions, there: Iterable[Backbone]) -> Backbone:
+    """Return the backbone that a head needs, from the registry."""
+    needs = f"the head {head_name} was trained on features of {ref.name} (sha256 {ref.digest})"
+    if options.backbones:
+        given = ", ".join(f"{backbone.spec.name} (sha256 {backbone.digest})" for backbone in there)
+        raise InputError(f"{needs}, but --backbone gives {given}; name the backbone that it was trained on")
+    if ref.name not in BACKBONES:
+        raise InputError(f"{needs}, which affectline does not know by name; give its file with --backbone FILE")
+    backbone = load_backbone(ref.name, device=options.device, offline=options.offline)
+    if backbone.digest != ref.digest:
+        raise InputError(
+            f"{needs}, but the {ref.name} that is here has sha256 {backbone.digest}; give the file that it was "
+            "trained on with --backbone FILE, or train the head anew"
+        )
+    return backbone
