@@ -57,7 +57,7 @@ def test_a_video_without_a_face_is_an_error_or_neutral(tmp_path: Path) -> None:
     head = reading_head(Task.EXPR)
     tables = VideoTables(store, head)
     sample = sample_of(Task.EXPR, {"dark": 2, "a": 1, "lost": 1})
-    with pytest.raises(InputError, match="no face features of dark, lost; extract these videos, or .*--allow-missing"):
+    with pytest.raises(InputError, match=r"no face features of dark, lost; extract these videos, or .*--allow-missing"):
         submission_values(head, sample, tables)
     done: list[int] = []
     found = submission_values(head, sample, tables, allow_missing=True, on_progress=lambda n, _: done.append(n))
@@ -106,9 +106,7 @@ def test_frame_counts_come_from_the_store(tmp_path: Path) -> None:
     store = put_video(tmp_path, Task.VA, "a", {2: (0, 0)}, 5)
     tables = VideoTables(store, reading_head(Task.VA))
     assert list(tables.frame_counts(["b", "a", "a_right"]).items()) == [("b", 7), ("a", 5), ("a_right", 5)]
-    with pytest.raises(
-        InputError, match="has no features of c, d, e and 1 more, so their number of frames is not known"
-    ):
+    with pytest.raises(InputError, match="has no features of c, d, e and 1 more, so their number"):
         tables.frame_counts(["a", "c", "d", "e", "f"])
 
 

@@ -14,27 +14,36 @@ if TYPE_CHECKING:
     from affectline.job_index import JobResult
 
 
+NETWORKS = Annotated[
+    list[str] | None,
+    typer.Option("--backbone", help="Name (see `affectline models list`) or model file; again for another."),
+]
+HEADS = Annotated[
+    list[Path] | None,
+    typer.Option("--head", metavar="FILE", help="Trained head (docs/training.md), at most one for each task."),
+]
+SMOOTH = Annotated[
+    str | None,
+    typer.Option(metavar="RADII|off", help="Radii in seconds: va=0.83,expr=1.67,au=0.10; a head brings its own."),
+]
+FILTER = Annotated[
+    str | None, typer.Option("--filter", metavar="NAME", help="box, gaussian or causal; a head brings its own.")
+]
+
+
 def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Videos, images or folders of them.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")],
-    backbone: Annotated[
-        list[str] | None, typer.Option(help="Name (see `affectline models list`) or model file; again for another.")
-    ] = None,
-    head: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Trained head (docs/training.md); one for each task.")
-    ] = None,
+    backbone: NETWORKS = None,
+    head: HEADS = None,
     detector: Annotated[str | None, typer.Option(help="blazeface, libfacedetection or yunet.")] = None,
     max_faces: Annotated[int | None, typer.Option(min=1, help="Follow the N largest faces only.")] = None,
     every: Annotated[int, typer.Option(min=1, metavar="N", help="Take every N-th frame.")] = 1,
     fps: Annotated[float | None, typer.Option(metavar="F", help="Take F frames a second.")] = None,
     start: Annotated[float | None, typer.Option(metavar="S", help="Begin at this second.")] = None,
     end: Annotated[float | None, typer.Option(metavar="S", help="Stop before this second.")] = None,
-    smooth: Annotated[
-        str | None, typer.Option(metavar="RADII|off", help="Radii in seconds: va=0.83,expr=1.67,au=0.10.")
-    ] = None,
-    filter_mode: Annotated[
-        str | None, typer.Option("--filter", metavar="NAME", help="box, gaussian or causal; a head brings its own.")
-    ] = None,
+    smooth: SMOOTH = None,
+    filter_mode: FILTER = None,
     formats: Annotated[str, typer.Option("--format", help="Any of csv, parquet, jsonl.")] = "csv,parquet",
     video: Annotated[bool, typer.Option("--video/--no-video", help="Write annotated.mp4.")] = True,
     au: Annotated[bool, typer.Option("--au/--no-au", help="Estimate action units.")] = True,

@@ -17,6 +17,7 @@ from affectline.cli.arguments import (
     TRUST_PICKLE,
     VAL_LIST,
     data_options,
+    parse_filter,
 )
 
 
@@ -32,6 +33,8 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     val_list: VAL_LIST = None,
     method: Annotated[str, typer.Option(help="grid or optimise.")] = "grid",
     folds: Annotated[int, typer.Option(min=2, help="Of videos, for the test on held-out ones.")] = 5,
+    filter_mode: Annotated[str, typer.Option("--filter", help="box, gaussian or causal.")] = "box",
+    thresholds: Annotated[str, typer.Option(help="AU: best, fixed (0.5) or cv (over folds of videos).")] = "best",
     seed: SEED = 0,
     trust_pickle: TRUST_PICKLE = None,
 ) -> None:
@@ -39,10 +42,12 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     from affectline.cli.head_files import load_for_heads, names_of, open_heads
     from affectline.cli.text_table import aligned
     from affectline.evaluation.blending import BlendOptions, blend_heads, parse_method
+    from affectline.evaluation.tuning import TuneOptions, parse_thresholds
     from affectline.heads.head_file import save_head
 
     heads = open_heads(head_files, None, trust_pickle)
-    options = BlendOptions(parse_method(method), folds, seed)
+    tune = TuneOptions(mode=parse_filter(filter_mode), thresholds=parse_thresholds(thresholds), folds=folds, seed=seed)
+    options = BlendOptions(parse_method(method), folds, seed, tune)
     place = data_options(store, data, labels, None, crops, train_list, val_list)
     labelled = load_for_heads(heads, head_files, heads[0].card.task, split, place)
     names = names_of(head_files)

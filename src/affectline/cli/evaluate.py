@@ -121,11 +121,13 @@ def _label_table(one: Evaluation) -> str:
 
 def _notes(data: LabelledTables, names: Sequence[str], found: Sequence[Evaluation]) -> list[str]:
     """Return what a reader of the figures must know."""
-    notes = [
-        f"{name}: its thresholds, adjustment and radius were chosen on these very data, so its figures are too good"
-        for name, one in zip(names, found, strict=True)
-        if one.is_tuned_here
-    ]
+    tuned = [name for name, one in zip(names, found, strict=True) if one.is_tuned_here]
+    notes = []
+    if tuned:
+        notes.append(
+            f"chosen on these very data, so that the figures are somewhat too good: radius, thresholds and logit "
+            f"adjustment of {', '.join(tuned)}"
+        )
     if data.missing:
         notes.append(f"left out, the store has no features: {', '.join(data.missing)}")
     if found and found[0].videos_without_face:

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from affectline import __version__
-from affectline.cli import analyze, doctor, extract, models, schema, synth, tracks, train
+from affectline.cli import analyze, audit, doctor, extract, models, schema, synth, tracks, train
 from affectline.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_WRONG_USE
 from affectline.errors import AffectlineError, AssetError, OutputError
 
@@ -24,6 +24,7 @@ app.add_typer(models.app, name="models")
 app.command("doctor")(doctor.command)
 app.command("schema")(schema.command)
 app.add_typer(tracks.app, name="tracks")
+app.command("audit")(audit.command)
 app.command("extract")(extract.command)
 app.command("synth")(synth.command)
 app.command("train")(train.command)

@@ -69,10 +69,11 @@ def parse_method(text: str) -> BlendMethod:
     Raises:
         InputError: there is no such method.
     """
-    for method in get_args(BlendMethod):
+    methods: tuple[BlendMethod, ...] = get_args(BlendMethod)
+    for method in methods:
         if text == method:
-            return method  # type: ignore[no-any-return]  # get_args does not know what it gets
-    raise InputError(f"no method {text!r}; known methods: {', '.join(get_args(BlendMethod))}")
+            return method
+    raise InputError(f"no method {text!r}; known methods: {', '.join(methods)}")
 
 
 def blend_heads(

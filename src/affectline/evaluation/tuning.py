@@ -84,6 +84,19 @@ class Tuned:
     sweep: Mapping[float, float]
 
 
+def parse_thresholds(text: str) -> ThresholdRule:
+    """Return the rule that a word names.
+
+    Raises:
+        InputError: there is no such rule.
+    """
+    rules: tuple[ThresholdRule, ...] = get_args(ThresholdRule)
+    for rule in rules:
+        if text == rule:
+            return rule
+    raise InputError(f"no thresholds {text!r}; choose {', '.join(rules)}")
+
+
 def tune_decision(head: Head, valid: LabelledTables, options: TuneOptions = DEFAULT_TUNE_OPTIONS) -> Tuned:
     """Return the decision that is best for a head on validation data; the head's own decision plays no part.
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from labelled_examples import DIGEST, logits_for, make_info
 
 from affectline.features import CropKind
 from affectline.features.store import FeatureStore
 from affectline.features.writer import write_features
 from affectline.labels import Task
 from affectline.records import FaceFeatures
+from labelled_examples import DIGEST, logits_for, make_info
 
 
 def put_video(
@@ -24,13 +24,12 @@ def put_video(
     frame_count: int,
     *,
     digest: str = DIGEST,
-    kind: CropKind = CropKind.CROPPED,
 ) -> FeatureStore:
     """Add a video with the scores that `reading_head` gives for the frames with a face; return the store."""
     scores = np.array(list(seen.values()), np.float64).reshape(len(seen), -1 if seen else 2)
     wide = np.zeros((len(seen), 8), np.float32)
     wide[:, : scores.shape[1]] = logits_for(task, scores)
-    return _put(folder, replace(make_info(video, frame_count, digest), crop_kind=kind), np.array(list(seen), int), wide)
+    return _put(folder, make_info(video, frame_count, digest), np.array(list(seen), int), wide)
 
 
 def put_two_faces(
