@@ -8,7 +8,14 @@ from hypothesis.extra.numpy import arrays
 
 from affectline.errors import InputError
 from affectline.postprocess.gaps import TIME_TOLERANCE_S
-from affectline.postprocess.smoothing import Smoothing, box_filter, causal_filter, lay_apart
+from affectline.postprocess.smoothing import (
+    Smoothing,
+    SmoothingChoice,
+    box_filter,
+    causal_filter,
+    gaussian_filter,
+    lay_apart,
+)
 
 
 def naive(times_s, values, radius_s, interval_s, looks_ahead):
@@ -102,21 +109,45 @@ class TestSmoothing:
         assert [smoothing.va_s * 30, smoothing.expr_s * 30, smoothing.au_s * 30] == pytest.approx([25, 50, 3])
         assert smoothing.longest_s == pytest.approx(50 / 30)
 
-    def test_parse_reads_radii_and_keeps_defaults(self):
-        assert Smoothing.parse("va=0.83, expr=1.67,au=0.10") == Smoothing(0.83, 1.67, 0.10)
-        assert Smoothing.parse("au=0") == Smoothing(au_s=0.0)
-        assert Smoothing.parse(" off ") == Smoothing.off() == Smoothing(0, 0, 0)
+    def test_the_mode_is_known(self):
+        with pytest.raises(InputError, match="no smoothing mode 'both'; known modes: centred, gaussian, causal"):
+            Smoothing(mode="both")
+
+
+class TestSmoothingChoice:
+    def test_parse_reads_radii_and_leaves_the_rest_open(self):
+        assert SmoothingChoice.parse("va=0.83, expr=1.67,au=0.10") == SmoothingChoice(0.83, 1.67, 0.10)
+        assert SmoothingChoice.parse("au=0") == SmoothingChoice(au_s=0.0)
+        assert SmoothingChoice.parse(" off ", "causal") == SmoothingChoice(0, 0, 0, "causal")
+
+    def test_what_is_open_comes_from_the_base(self):
+        base = Smoothing(1.0, 2.0, 3.0, "gaussian")
+        assert SmoothingChoice().over(base) == base
+        assert SmoothingChoice(expr_s=0.5, mode="causal").over(base) == Smoothing(1.0, 0.5, 3.0, "causal")
 
     @pytest.mark.parametrize("text", ["", "va", "va=", "va=fast", "mouth=1", "va=1,va=2", "va=1;au=2", "on"])
     def test_parse_says_how_to_write_it(self, text):
         with pytest.raises(InputError, match=r"not understood; write `off`, or radii .* va=0\.83,expr=1\.67,au=0\.10"):
-            Smoothing.parse(text)
+            SmoothingChoice.parse(text)
 
     @pytest.mark.parametrize("text", ["va=-1", "va=nan", "va=inf"])
     def test_a_radius_is_a_finite_number_from_0_up(self, text):
         with pytest.raises(InputError, match=r"radius va=.* is not a number of seconds from 0 up"):
-            Smoothing.parse(text)
+            SmoothingChoice.parse(text)
 
-    def test_the_mode_is_known(self):
-        with pytest.raises(InputError, match="no smoothing mode 'both'; known modes: centred, causal"):
-            Smoothing(mode="both")
+
+class TestGaussianFilter:
+    def test_is_the_weighted_mean_of_the_window(self):
+        times = np.array([0.0, 0.1, 0.25, 0.3, 0.9])
+        values = np.array([[1.0], [2.0], [np.nan], [4.0], [8.0]])
+        radius, interval = 0.2, 0.1
+        expected = []
+        for i, t in enumerate(times):
+            near = [j for j, u in enumerate(times) if abs(u - t) <= radius + interval / 2 + 1e-5 and j != 2]
+            weights = [np.exp(-0.5 * ((times[j] - t) / (radius / 2)) ** 2) for j in near]
+            expected.append(np.nan if i == 2 else np.average([values[j, 0] for j in near], weights=weights))
+        np.testing.assert_allclose(gaussian_filter(times, values, radius, interval)[:, 0], expected, rtol=1e-12)
+
+    def test_one_row_and_none_stay_as_they_are(self):
+        assert gaussian_filter(np.array([3.0]), np.array([[5.0]]), 1.0, 0.1).tolist() == [[5.0]]
+        assert gaussian_filter(np.empty(0), np.empty((0, 2)), 1.0, 0.1).shape == (0, 2)

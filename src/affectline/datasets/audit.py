@@ -247,7 +247,8 @@ def _against_videos(place: str, annotations: Sequence[Annotation], raw: _RawVide
         yield f"{place}: {by_one} of {len(offsets)} annotations differ from OpenCV's frame count by one, which is usual"
     for video, offset in offsets.items():
         if abs(offset) > 1:
-            yield f"{place}: {video} has {abs(offset)} lines {'more' if offset > 0 else 'fewer'} than its video has frames"
+            many = "more" if offset > 0 else "fewer"
+            yield f"{place}: {video} has {abs(offset)} lines {many} than its video has frames"
 
 
 def _overlaps(splits: Sequence[SplitFiles]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from affectline.datasets.labelled import LabelledTables
 from affectline.evaluation.sequence_scores import SequenceScores, decide, score_sequences
-from affectline.heads.head import Decision, Head
+from affectline.heads.head import Decision, Head, HeadCard
 from affectline.labels import Task
 from affectline.metrics.bootstrap import bootstrap_interval
 from affectline.metrics.report import Report, make_report
@@ -47,7 +47,8 @@ class Evaluation:
         task: of what.
         all_frames: on every labelled frame; None with `paper_exact`, which knows frames with a face only.
         with_face: on the labelled frames that have a face, as the reference notebooks score; None if no frame has one.
-        frame_wise: without smoothing, on the frames of `all_frames` (of `with_face` with `paper_exact`).
+        frame_wise: without smoothing, on the frames of `all_frames` (of `with_face` with `paper_exact`); AU with the
+            thresholds that were best for unsmoothed scores when the head was tuned.
         interval: 95 % bootstrap interval of the score of `main`, by video.
         decision: what was used.
         videos: number of groups that were resampled.
@@ -101,16 +102,29 @@ def evaluate(
     scores = [one.adjusted(decision.logit_adjustment) for one in score_sequences(head, data, on_progress)]
     smoothed = labelled_scores(data.task, scores, decision, rules)
     plain = labelled_scores(data.task, scores, replace(decision, radius_s=0.0), rules)
+    plain_thresholds = _unsmoothed_thresholds(head.card)
     return Evaluation(
         data.task,
         *frames.reports(decide(data.task, smoothed, decision.thresholds)),
-        frames.report(decide(data.task, plain, decision.thresholds)),
+        frames.report(decide(data.task, plain, plain_thresholds)),
         frames.interval(decide(data.task, smoothed, decision.thresholds), resamples, seed),
         decision,
         len(np.unique(frames.group)),
         tuple(one.video for one in scores if not len(one.frame)),
         head.card.training.get(TUNED_ON_DIGEST) == data_digest(data),
     )
+
+
+def unsmoothed_threshold(label: str) -> str:
+    """Return the key of `HeadCard.validation` for the threshold of an action unit that was best without smoothing."""
+    return f"unsmoothed_threshold_{label}"
+
+
+def _unsmoothed_thresholds(card: HeadCard) -> tuple[float, ...]:
+    """Return the thresholds for unsmoothed scores; those of the decision where the card has no others."""
+    found = [card.validation.get(unsmoothed_threshold(label)) for label in card.labels]
+    known = tuple(threshold for threshold in found if threshold is not None)
+    return known if len(known) == len(found) else card.decision.thresholds
 
 
 def evaluate_constant(

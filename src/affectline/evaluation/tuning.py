@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from affectline.datasets.labelled import LabelledTables
 from affectline.errors import InputError
-from affectline.evaluation.scoring import TUNED_ON, TUNED_ON_DIGEST, Rules, data_digest, labelled_scores
+from affectline.evaluation.scoring import (
+    TUNED_ON,
+    TUNED_ON_DIGEST,
+    Rules,
+    data_digest,
+    labelled_scores,
+    unsmoothed_threshold,
+)
 from affectline.evaluation.sequence_scores import SequenceScores, decide, score_sequences
 from affectline.heads.head import Decision, Head, HeadCard
 from affectline.labels import Task
@@ -64,6 +71,9 @@ class TuneOptions:
             raise InputError(f"the notebook's filter is centred, not {self.mode}; leave one of the two options out")
 
 
+_MAX_ROUNDS: Final = 10
+"""How often thresholds and radius are chosen in turns, at most."""
+
 DEFAULT_TUNE_OPTIONS: Final = TuneOptions()
 
 
@@ -75,8 +85,9 @@ class Tuned:
         decision: for the head's card.
         validation: metrics on the data it was chosen on, for the card: `p` (all labelled frames, smoothed; with
             `paper_exact` on frames with a face), `p_frame_wise` (not smoothed), `frames`, `accuracy` (EXPR), the score
-            of each label as `ccc_<label>` or `f1_<label>`, and with `cv` thresholds `p_held_out`.
-        sweep: radius in seconds to score, with adjustment and thresholds as they were before smoothing.
+            of each label as `ccc_<label>` or `f1_<label>`, with `cv` thresholds `p_held_out`, and for AU the thresholds
+            behind `p_frame_wise` (`unsmoothed_threshold`).
+        sweep: radius in seconds to score, with adjustment and thresholds fixed.
     """
 
     decision: Decision
@@ -100,8 +111,8 @@ def parse_thresholds(text: str) -> ThresholdRule:
 def tune_decision(head: Head, valid: LabelledTables, options: TuneOptions = DEFAULT_TUNE_OPTIONS) -> Tuned:
     """Return the decision that is best for a head on validation data; the head's own decision plays no part.
 
-    AU: thresholds are chosen on unsmoothed scores, the radius with these thresholds, and thresholds once more on the
-    smoothed scores. EXPR: the radius is chosen without a logit adjustment, with the one that is best for unsmoothed
+    AU: thresholds are chosen on unsmoothed scores, the radius with these thresholds, thresholds once more on the
+    smoothed scores, and so on in turns while that helps (with `paper_exact`: one radius, no more). EXPR: the radius is chosen without a logit adjustment, with the one that is best for unsmoothed
     scores, and with the one that is best for smoothed scores; the best of the three stays.
 
     Raises:
@@ -131,41 +142,15 @@ def tune_scores(
         scores: of each of their sequences, without adjustment.
         options: how decisions are chosen.
     """
-    plain = _tune(valid, scores, (), options)
+    plain = _Bench(valid, scores, options).tuned()
     if valid.task is not Task.EXPR or not options.adjust or options.paper_exact:
         return plain
     truth = np.concatenate([one.truth for one in scores]).astype(np.int64)
     tried = [plain]
     for radius_s in sorted({0.0, plain.decision.radius_s}):
         values = labelled_scores(valid.task, scores, replace(plain.decision, radius_s=radius_s))
-        tried.append(_tune(valid, scores, _adjustment(values, truth), options))
+        tried.append(_Bench(valid, scores, options, _adjustment(values, truth)).tuned())
     return max(tried, key=lambda tuned: tuned.validation["p"])
-
-
-def _tune(
-    valid: LabelledTables, scores: Sequence[SequenceScores], adjustment: tuple[float, ...], options: TuneOptions
-) -> Tuned:
-    """Return the best radius and thresholds behind a given adjustment."""
-    task, rules = valid.task, Rules(options.paper_exact)
-    truth = np.concatenate([one.truth[one.has_face] if options.paper_exact else one.truth for one in scores])
-    adjusted = [one.adjusted(adjustment) for one in scores]
-    decision = Decision(0.0, options.mode, logit_adjustment=adjustment)
-    if task is Task.AU:
-        chosen, _ = _thresholds(labelled_scores(task, adjusted, decision, rules), truth, scores, options)
-        decision = replace(decision, thresholds=chosen)
-    sweep = _sweep(task, adjusted, decision, truth, options)
-    decision = replace(decision, radius_s=max(sweep, key=lambda radius_s: sweep[radius_s]))
-    smoothed = labelled_scores(task, adjusted, decision, rules)
-    held_out: Mapping[str, float] = {}
-    if task is Task.AU and not options.paper_exact:
-        chosen, held_out = _thresholds(smoothed, truth, scores, options)
-        decision = replace(decision, thresholds=chosen)
-    frame_wise = labelled_scores(task, adjusted, replace(decision, radius_s=0.0), rules)
-    after, before = (
-        make_report(task, truth, decide(task, values, decision.thresholds), valid.labels)
-        for values in (smoothed, frame_wise)
-    )
-    return Tuned(decision, {**_metrics(after), "p_frame_wise": before.p, **held_out}, sweep)
 
 
 def _adjustment(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> tuple[float, ...]:
@@ -176,48 +161,95 @@ def _adjustment(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) ->
     return tuple(map(float, offsets)) if offsets.any() else ()
 
 
-def _thresholds(
-    values: NDArray[np.float64], truth: NDArray[np.generic], scores: Sequence[SequenceScores], options: TuneOptions
-) -> tuple[tuple[float, ...], Mapping[str, float]]:
-    """Return thresholds, and with `cv` the score on held-out videos."""
-    held_out: Mapping[str, float] = {}
-    if options.thresholds == "fixed":
-        found = np.full(values.shape[1], FIXED_THRESHOLD)
-    elif options.paper_exact:
-        found = grid_thresholds(values, truth)
-    elif options.thresholds == "best":
-        found = best_thresholds(values, truth)
-    else:
-        groups = np.repeat([one.group for one in scores], [len(one.truth) for one in scores])
-        found, p = cross_validated_thresholds(values, truth, groups, options.folds, options.seed)
-        held_out = {"p_held_out": p}
-    return tuple(map(float, found)), held_out
+class _Bench:
+    """Tries radii and thresholds behind a given adjustment."""
 
+    def __init__(
+        self,
+        valid: LabelledTables,
+        scores: Sequence[SequenceScores],
+        options: TuneOptions,
+        adjustment: tuple[float, ...] = (),
+    ) -> None:
+        self._valid = valid
+        self._options = options
+        self._rules = Rules(options.paper_exact)
+        self._scores = [one.adjusted(adjustment) for one in scores]
+        self._truth = np.concatenate([one.truth[one.has_face] if options.paper_exact else one.truth for one in scores])
+        self._start = Decision(0.0, options.mode, logit_adjustment=adjustment)
+        self._interval_s = float(np.median([one.interval_s for one in scores]))
 
-def _sweep(
-    task: Task,
-    scores: Sequence[SequenceScores],
-    decision: Decision,
-    truth: NDArray[np.generic],
-    options: TuneOptions,
-) -> dict[float, float]:
-    """Return the score for each radius in seconds, in increasing order."""
-    interval_s = float(np.median([one.interval_s for one in scores]))
-    radii = sorted(set(options.radii))
-    radii_s = [round(radius * interval_s, TIME_DECIMALS) for radius in radii]
-    has_one_rate = all([one.radius(radius_s) for radius_s in radii_s] == radii for one in scores)
-    if has_one_rate and not options.paper_exact:
-        dense = [DenseSequence(one.dense(task), one.labelled_frame, one.truth) for one in scores]
-        found = sweep_radii(task, dense, radii, np.asarray(decision.thresholds), options.mode).tolist()
-    else:
-        # Videos of different rates hold different numbers of frames in the same seconds: no common running sum.
-        labels = tuple(map(str, range(scores[0].values.shape[1])))
-        found = []
-        for radius_s in radii_s:
-            tried = replace(decision, radius_s=radius_s)
-            values = labelled_scores(task, scores, tried, Rules(options.paper_exact))
-            found.append(make_report(task, truth, decide(task, values, decision.thresholds), labels).p)
-    return dict(zip(radii_s, found, strict=True))
+    def tuned(self) -> Tuned:
+        """Return the best radius and thresholds, found in turns: each sweep has its thresholds fixed."""
+        start, unsmoothed = self._unsmoothed()
+        tuned = self._round(start)
+        if self._valid.task is Task.AU and not self._options.paper_exact:
+            # Smoothed scores need other thresholds, and these another radius, as long as that helps.
+            for _ in range(_MAX_ROUNDS):
+                again = self._round(tuned.decision)
+                if again.validation["p"] <= tuned.validation["p"]:
+                    break
+                tuned = again
+        return replace(tuned, validation={**tuned.validation, **unsmoothed})
+
+    def _unsmoothed(self) -> tuple[Decision, dict[str, float]]:
+        """Return the decision without smoothing, and its metrics."""
+        values = self._labelled(self._start)
+        if self._valid.task is not Task.AU:
+            return self._start, {"p_frame_wise": self._report(values, self._start).p}
+        decision = replace(self._start, thresholds=self._thresholds(values)[0])
+        names = map(unsmoothed_threshold, self._valid.labels)
+        metrics = {"p_frame_wise": self._report(values, decision).p}
+        return decision, metrics | dict(zip(names, decision.thresholds, strict=True))
+
+    def _round(self, decision: Decision) -> Tuned:
+        """Return the best radius for given thresholds, and the best thresholds for that radius."""
+        sweep = self._sweep(decision)
+        decision = replace(decision, radius_s=max(sweep, key=lambda radius_s: sweep[radius_s]))
+        values = self._labelled(decision)
+        held_out: dict[str, float] = {}
+        if self._valid.task is Task.AU and not self._options.paper_exact:
+            thresholds, held_out = self._thresholds(values)
+            decision = replace(decision, thresholds=thresholds)
+        return Tuned(decision, _metrics(self._report(values, decision)) | held_out, sweep)
+
+    def _sweep(self, decision: Decision) -> dict[float, float]:
+        """Return the score for each radius in seconds, in increasing order."""
+        radii = sorted(set(self._options.radii))
+        radii_s = [round(radius * self._interval_s, TIME_DECIMALS) for radius in radii]
+        has_one_rate = all([one.radius(radius_s) for radius_s in radii_s] == radii for one in self._scores)
+        if has_one_rate and not self._options.paper_exact:
+            task = self._valid.task
+            dense = [DenseSequence(one.dense(task), one.labelled_frame, one.truth) for one in self._scores]
+            found = sweep_radii(task, dense, radii, np.asarray(decision.thresholds), decision.mode).tolist()
+        else:
+            # Videos of different rates hold different numbers of frames in the same seconds: no common running sum.
+            tried = [replace(decision, radius_s=radius_s) for radius_s in radii_s]
+            found = [self._report(self._labelled(one), one).p for one in tried]
+        return dict(zip(radii_s, found, strict=True))
+
+    def _thresholds(self, values: NDArray[np.float64]) -> tuple[tuple[float, ...], dict[str, float]]:
+        """Return thresholds, and with `cv` the score on held-out videos."""
+        held_out: dict[str, float] = {}
+        options = self._options
+        if options.thresholds == "fixed":
+            found = np.full(values.shape[1], FIXED_THRESHOLD)
+        elif options.paper_exact:
+            found = grid_thresholds(values, self._truth)
+        elif options.thresholds == "best":
+            found = best_thresholds(values, self._truth)
+        else:
+            groups = np.repeat([one.group for one in self._scores], [len(one.truth) for one in self._scores])
+            found, p = cross_validated_thresholds(values, self._truth, groups, options.folds, options.seed)
+            held_out = {"p_held_out": p}
+        return tuple(map(float, found)), held_out
+
+    def _labelled(self, decision: Decision) -> NDArray[np.float64]:
+        return labelled_scores(self._valid.task, self._scores, decision, self._rules)
+
+    def _report(self, values: NDArray[np.float64], decision: Decision) -> Report:
+        decided = decide(self._valid.task, values, decision.thresholds)
+        return make_report(self._valid.task, self._truth, decided, self._valid.labels)
 
 
 def _metrics(report: Report) -> dict[str, float]:

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from affectline.errors import InputError, ShapeError
+from affectline.labels import Task
+from affectline.metrics.bootstrap import bootstrap_interval
+from affectline.metrics.report import make_report
+
+
+def example(task: Task, n: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(3)
+    groups = np.repeat([f"video{number}" for number in range(10)], n // 10)
+    if task is Task.VA:
+        truth = rng.uniform(-1, 1, (n, 2))
+        return truth, np.clip(truth + rng.normal(0, 0.5, (n, 2)), -1, 1), groups
+    if task is Task.EXPR:
+        truth = rng.integers(0, 8, n)
+        return truth, np.where(rng.random(n) < 0.5, truth, rng.integers(0, 8, n)), groups
+    truth = rng.integers(0, 2, (n, 12))
+    return truth, np.where(rng.random((n, 12)) < 0.7, truth, 1 - truth).astype(bool), groups
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_equals_resampling_frames_of_whole_videos(task: Task) -> None:
+    truth, predicted, groups = example(task)
+    names = np.unique(groups)
+    rng = np.random.default_rng(7)
+    scores = []
+    for counts in rng.multinomial(10, np.full(10, 0.1), size=200):
+        rows = np.concatenate(
+            [np.tile(np.flatnonzero(groups == name), n) for name, n in zip(names, counts, strict=True)]
+        )
+        rows = rows.astype(int)
+        scores.append(make_report(task, truth[rows], predicted[rows], task.official_labels).p)
+    expected = np.quantile(scores, [0.025, 0.975])
+    found = bootstrap_interval(task, truth, predicted, groups, task.official_labels, resamples=200, seed=7)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    assert found[0] < make_report(task, truth, predicted, task.official_labels).p < found[1]
+
+
+def test_one_video_has_no_spread() -> None:
+    truth, predicted, _ = example(Task.EXPR)
+    score = make_report(Task.EXPR, truth, predicted, Task.EXPR.official_labels).p
+    interval = bootstrap_interval(Task.EXPR, truth, predicted, ["one"] * len(truth), Task.EXPR.official_labels)
+    assert interval == pytest.approx((score, score))
+
+
+def test_a_constant_prediction_stays_0() -> None:
+    truth, _, groups = example(Task.VA)
+    constant = np.full(truth.shape, 0.3)
+    assert bootstrap_interval(Task.VA, truth, constant, groups, ("valence", "arousal")) == (0.0, 0.0)
+
+
+def test_refuses_nonsense() -> None:
+    truth, predicted, groups = example(Task.EXPR)
+    with pytest.raises(InputError, match="resamples >= 1"):
+        bootstrap_interval(Task.EXPR, truth, predicted, groups, Task.EXPR.official_labels, resamples=0)
+    with pytest.raises(ShapeError, match="needs a group, got 2"):
+        bootstrap_interval(Task.EXPR, truth, predicted, groups[:2], Task.EXPR.official_labels)
