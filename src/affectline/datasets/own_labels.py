@@ -287,7 +287,7 @@ def _splits(cells: _Cells, names: list[str], n: int) -> NDArray[np.str_]:
             raise cells.wrong(row, "split", word, "train or val")
     found = np.array([meaning[word.lower()] for word in words])
     videos = np.array([_stem(word) for word in cells.words("video")])
-    both = sorted(set(videos[found == TRAIN]) & set(videos[found == VALIDATION]))
+    both = sorted(set(videos[found == TRAIN].tolist()) & set(videos[found == VALIDATION].tolist()))
     if both:
         raise InputError(f"the video {both[0]!r} is in both splits of the labels; frames of one video are nearly equal")
     return found

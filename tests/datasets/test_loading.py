@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from affectline.datasets.layout import write_annotation
+from affectline.datasets.loading import DataOptions, load_labelled
+from affectline.datasets.sequences import check_finite
+from affectline.errors import InputError, InputFileError
+from affectline.features import CropKind, FeaturePart
+from affectline.features.store import FeatureStore
+from affectline.features.writer import write_features
+from affectline.labels import Task
+from affectline.records import FaceFeatures
+from labelled_examples import DIGEST, OTHER_DIGEST, make_info
+
+
+def put(
+    store: Path, video: str, frames: list[int], *, frame_count: int = 50, tracks=None, sizes=None, **change
+) -> None:
+    info = replace(make_info(video, frame_count, change.pop("digest", DIGEST)), **change)
+    n = len(frames)
+    features = FaceFeatures(np.zeros((n, 1), np.float32), np.tile(np.arange(n, dtype=np.float32)[:, None], (1, 8)))
+    boxes = None
+    if sizes is not None:
+        boxes = np.array([(0, 0, size, size) for size in sizes], np.float32)
+    times = np.array(frames) / 25
+    write_features(FeatureStore(store, create=True), info, (np.array(frames), times, features, tracks, boxes, None))
+
+
+def annotate(data: Path, task: Task, split: str, video: str, values: np.ndarray) -> None:
+    folder = data / {Task.VA: "VA_Estimation_Challenge", Task.EXPR: "EXPR_Classification_Challenge"}[task] / split
+    folder.mkdir(parents=True, exist_ok=True)
+    write_annotation(folder / f"{video}.txt", task, values)
+
+
+class TestAffWild2:
+    def test_joins_lines_and_faces_by_frame(self, tmp_path: Path) -> None:
+        put(tmp_path / "store", "a_left", [0, 2, 3], frame_count=4)
+        annotate(tmp_path, Task.EXPR, "Train_Set", "a_left", np.array([1, -1, 2, 3, 4]))
+        data = load_labelled(Task.EXPR, "train", DataOptions(tmp_path / "store", tmp_path))
+        (one,) = data.sequences
+        assert (one.group, one.frame_count) == ("a", 5)
+        assert one.labelled_frame.tolist() == [0, 2, 3, 4]
+        assert one.target.tolist() == [1, 2, 3, 4]
+        assert one.has_face.tolist() == [True, True, True, False]
+        assert one.labelled_rows.tolist() == [0, 1, 2]
+
+    def test_leaves_out_and_names_videos_without_features(self, tmp_path: Path) -> None:
+        put(tmp_path / "store", "a", [0])
+        annotate(tmp_path, Task.VA, "Train_Set", "a", np.array([[0.5, 0.5]]))
+        annotate(tmp_path, Task.VA, "Train_Set", "b", np.array([[0.5, 0.5]]))
+        data = load_labelled(Task.VA, "train", DataOptions(tmp_path / "store", tmp_path))
+        assert (len(data.sequences), data.missing) == (1, ("b",))
+        with pytest.raises(InputError, match="no labelled video .* val"):
+            load_labelled(Task.VA, "val", DataOptions(tmp_path / "store", tmp_path))
+
+    def test_both_splits_together(self, tmp_path: Path) -> None:
+        for video, split in (("a", "Train_Set"), ("b", "Validation_Set")):
+            put(tmp_path / "store", video, [0])
+            annotate(tmp_path, Task.VA, split, video, np.array([[0.5, 0.5]]))
+        data = load_labelled(Task.VA, "train+val", DataOptions(tmp_path / "store", tmp_path))
+        assert [one.video for one in data.sequences] == ["a", "b"]
+
+    def test_several_backbones_must_have_seen_the_same_faces(self, tmp_path: Path) -> None:
+        annotate(tmp_path, Task.VA, "Train_Set", "a", np.array([[0.5, 0.5]] * 3))
+        put(tmp_path / "store", "a", [0, 1])
+        put(tmp_path / "store", "a", [0, 1], digest=OTHER_DIGEST)
+        options = DataOptions(tmp_path / "store", tmp_path, backbones=(DIGEST, "net-cd"))
+        assert list(load_labelled(Task.VA, "train", options).infos) == [DIGEST, OTHER_DIGEST]
+        put(tmp_path / "store", "a", [0, 2], digest=OTHER_DIGEST)
+        with pytest.raises(InputError, match="are not of the same faces"):
+            load_labelled(Task.VA, "train", options)
+
+    def test_needs_one_kind_of_labels(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="either --data"):
+            DataOptions(tmp_path)
+        with pytest.raises(InputError, match="either --data"):
+            DataOptions(tmp_path, tmp_path, tmp_path)
+
+    def test_names_the_frame_of_features_that_are_not_finite(self, tmp_path: Path) -> None:
+        annotate(tmp_path, Task.VA, "Train_Set", "a", np.array([[0.5, 0.5]] * 9))
+        info = make_info("a", 9)
+        logits = np.zeros((3, 8), np.float32)
+        logits[1, 4] = np.nan
+        features = FaceFeatures(np.zeros((3, 1), np.float32), logits)
+        store = FeatureStore(tmp_path / "store", create=True)
+        write_features(store, info, (np.array([1, 5, 7]), np.zeros(3), features, None, None, None))
+        data = load_labelled(Task.VA, "train", DataOptions(tmp_path / "store", tmp_path))
+        with pytest.raises(InputError, match="a, frame 5: the features by net-ab hold NaN"):
+            check_finite(data, (FeaturePart.LOGITS,))
+
+
+class TestOwnLabels:
+    def load(self, tmp_path: Path, text: str, task: Task = Task.VA, split: str = "train"):
+        (tmp_path / "labels.csv").write_text(text)
+        return load_labelled(task, split, DataOptions(tmp_path / "store", labels=tmp_path / "labels.csv"))
+
+    @pytest.fixture(autouse=True)
+    def _store(self, tmp_path: Path) -> None:
+        # Frames 4 to 6 show nobody; from frame 10 on there are two faces, and the second is the larger one.
+        frames = [0, 1, 2, 3, 7, 8, 9, 10, 10, 11, 11]
+        tracks = np.array([1] * 7 + [1, 2, 1, 2])
+        sizes = [20] * 7 + [20, 30, 20, 30]
+        put(tmp_path / "store", "clip", frames, frame_count=12, tracks=tracks, sizes=sizes, crop_kind=CropKind.DETECTED)
+
+    def test_times_find_the_nearest_frame(self, tmp_path: Path) -> None:
+        data = self.load(
+            tmp_path, "video,time_s,valence,arousal\nclip.mp4,0.085,0.5,-0.5\nclip,0.0,1,0\nclip,0.2,0,0\n"
+        )
+        (one,) = data.sequences
+        assert one.labelled_frame.tolist() == [0, 2, 5]
+        assert one.target.tolist() == [[1, 0], [0.5, -0.5], [0, 0]]
+        # Frame 5 lies in a gap: it has a label but no face.
+        assert one.has_face.tolist() == [True, True, False]
+
+    def test_without_a_track_the_largest_face_is_meant(self, tmp_path: Path) -> None:
+        data = self.load(tmp_path, "video,frame,valence,arousal\nclip,9,0,0\nclip,10,0,0\n")
+        assert data.sequences[0].labelled_rows.tolist() == [6, 8]
+
+    def test_tracks_are_sequences_of_their_own(self, tmp_path: Path) -> None:
+        text = "video,frame,track,au12,au01\nclip,10,1,1,0\nclip,10,2,0,1\nclip,11,2,1,\n"
+        data = self.load(tmp_path, text, Task.AU)
+        assert data.labels == ("AU1", "AU12")
+        assert [one.labelled_rows.tolist() for one in data.sequences] == [[7], [8]]
+        assert [one.target.tolist() for one in data.sequences] == [[[0, 1]], [[1, 0]]]
+
+    def test_expressions_are_the_words_that_occur(self, tmp_path: Path) -> None:
+        data = self.load(
+            tmp_path, "video,frame,expression\nclip,0,happiness\nclip,1,Contempt\nclip,2,Neutral\nclip,3,\n", Task.EXPR
+        )
+        assert data.labels == ("Neutral", "Happiness", "Contempt")
+        assert data.sequences[0].target.tolist() == [1, 2, 0]
+
+    def test_one_of_valence_and_arousal_is_enough(self, tmp_path: Path) -> None:
+        data = self.load(tmp_path, "video,frame,arousal\nclip,0,0.5\n")
+        assert data.labels == ("arousal",)
+        assert data.sequences[0].target.tolist() == [[0.5]]
+
+    def test_splits(self, tmp_path: Path) -> None:
+        put(tmp_path / "store", "two", [0], crop_kind=CropKind.DETECTED, tracks=np.array([1]), sizes=[9])
+        text = "video,frame,valence,arousal,split\nclip,0,0,0,train\ntwo,0,1,1,val\n"
+        assert [one.video for one in self.load(tmp_path, text, split="val").sequences] == ["two"]
+        with pytest.raises(InputError, match="'clip' is in both splits"):
+            self.load(tmp_path, text.replace("two", "clip"))
+
+    @pytest.mark.parametrize(
+        ("text", "match"),
+        [
+            ("video,valence,arousal\nclip,0,0\n", "either time_s or frame"),
+            ("video,frame,time_s,valence\nclip,0,0,0\n", "either time_s or frame"),
+            ("video,frame,valence,mood\nclip,0,0,0\n", "not known: mood"),
+            ("video,frame,expression\nclip,0,Happiness\n", "no column for VA"),
+            ("video,frame,valence,arousal\nclip,0,,\n", "no row with VA labels"),
+            (
+                "video,frame,valence,arousal\nclip,0,0,0\nclap,0,0,0\n",
+                "line 3: the store has no features of the video 'clap'; it has clip",
+            ),
+            ("video,frame,valence,arousal\nclip,12,0,0\n", "line 2: frame 12 lies outside clip"),
+            ("video,time_s,valence,arousal\nclip,0.6,0,0\n", "line 2: 0.6 s lies outside clip"),
+            ("video,time_s,valence,arousal\nclip,-0.1,0,0\n", "line 2: time_s must be at least 0, got '-0.1'"),
+            ("video,frame,valence,arousal\nclip,0,0,1.5\n", "line 2: arousal must be from -1 to 1, got '1.5'"),
+            ("video,frame,valence,arousal\nclip,0,x,0\n", "line 2: valence must be a number, got 'x'"),
+            ("video,frame,valence,arousal\nclip,0.5,0,0\n", "line 2: frame must be a whole number"),
+            (
+                "video,frame,track,valence,arousal\nclip,0,7,0,0\n",
+                "line 2: clip has no face with track 7; it has the tracks 1, 2",
+            ),
+            (
+                "video,frame,valence,arousal\nclip,0,0,0\nclip,0,1,1\n",
+                "line 3: the same face and frame has a label in line 2",
+            ),
+            ("video,frame,valence,arousal,split\nclip,0,0,0,test\n", "line 2: split must be train or val, got 'test'"),
+        ],
+    )
+    def test_names_the_line_of_what_is_wrong(self, tmp_path: Path, text: str, match: str) -> None:
+        with pytest.raises(InputError, match=match):
+            self.load(tmp_path, text)
+
+    def test_names_wrong_words_and_units(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="line 2: expression must be one of Anger.*, got 'joy'"):
+            self.load(tmp_path, "video,frame,expression\nclip,0,joy\n", Task.EXPR)
+        with pytest.raises(InputError, match=r"line 2: au12 must be 0 or 1 .*, got '0.5'"):
+            self.load(tmp_path, "video,frame,au12\nclip,0,0.5\n", Task.AU)
+
+    def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(InputFileError, match=r"labels\.csv"):
+            load_labelled(Task.VA, "train", DataOptions(tmp_path / "store", labels=tmp_path / "labels.csv"))

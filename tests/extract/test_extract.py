@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from affectline.backbones import Backbone, load_backbone
+from affectline.errors import InputError, InputFileError
+from affectline.extract import ExtractOptions, extract_all, find_sources, load_extractor
+from affectline.extract.crops import FrameTimes, crop_files
+from affectline.extract.sources import ExtractSource, video_of
+from affectline.features import CropKind, FeatureTable, TimeSource
+from affectline.features.store import FeatureStore
+from affectline.images import read_image
+
+
+def crop(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    picture = cv2.resize(rng.integers(0, 255, (8, 8, 3)).astype(np.uint8), (64, 64), interpolation=cv2.INTER_CUBIC)
+    cv2.imwrite(str(path), picture)
+    return path
+
+
+def crops(folder: Path, frames: list[int]) -> Path:
+    for frame in frames:
+        crop(folder / f"{frame:05d}.jpg", frame)
+    return folder
+
+
+def video(path: Path, n: int, fps: float = 25) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), fps, (64, 48))
+    for number in range(n):
+        writer.write(np.full((48, 64, 3), number, np.uint8))
+    writer.release()
+    return path
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return load_backbone("lite0_ferplus")
+
+
+def run(inputs: list[Path], store: Path, **options):
+    sources = find_sources(inputs)
+    extractor = load_extractor(ExtractOptions(**options), sources)
+    return list(extract_all(sources, FeatureStore(store, create=True), extractor))
+
+
+def table_of(store: Path, name: str) -> FeatureTable:
+    (entry,) = [entry for entry in FeatureStore(store).entries if entry.video == name]
+    return FeatureTable.open(store / entry.path)
+
+
+class TestCrops:
+    def test_rows_are_the_crops_and_numbers_the_networks(self, tmp_path: Path, backbone: Backbone) -> None:
+        folder = crops(tmp_path / "cropped" / "v_left", [1, 2, 5, 70, 71])
+        (result,) = run([tmp_path / "cropped"], tmp_path / "store")
+        assert (result.status, result.rows, result.frame_count) == ("done", 5, 71)
+        table = table_of(tmp_path / "store", "v_left")
+        assert table.frame.tolist() == [0, 1, 4, 69, 70]
+        expected = backbone.features([read_image(path) for _, path in crop_files(folder)])
+        np.testing.assert_allclose(table.features().logits, expected.logits, atol=1e-5)
+        np.testing.assert_allclose(table.features().embedding, expected.embedding, rtol=1e-3, atol=1e-4)
+
+    def test_times_are_nominal_and_say_so(self, tmp_path: Path) -> None:
+        crops(tmp_path / "cropped" / "v", [1, 51])
+        run([tmp_path / "cropped"], tmp_path / "store", crop_fps=25)
+        table = table_of(tmp_path / "store", "v")
+        assert table.time_s.tolist() == [0.0, 2.0]
+        assert (table.info.time_source, table.info.rate_fps) == (TimeSource.NOMINAL, 25)
+        assert (table.info.crop_kind, table.info.crop, table.info.detector) == (CropKind.CROPPED, None, None)
+
+    def test_times_of_the_video_where_it_is_given(self, tmp_path: Path) -> None:
+        (tmp_path / "videos").mkdir()
+        video(tmp_path / "videos" / "v.avi", 6, fps=10)
+        for side in ("left", "right"):
+            # The annotations of Aff-Wild2 often count one frame more than the video has.
+            crops(tmp_path / "cropped" / f"v_{side}", [1, 4, 7])
+        results = run([tmp_path / "cropped"], tmp_path / "store", videos=tmp_path / "videos")
+        assert [result.frame_count for result in results] == [7, 7]
+        table = table_of(tmp_path / "store", "v_right")
+        np.testing.assert_allclose(table.time_s, [0.0, 0.3, 0.6], atol=1e-6)
+        assert (table.info.time_source, table.info.rate_fps) == (TimeSource.PTS, None)
+
+    def test_a_crop_without_its_video_fails_alone(self, tmp_path: Path) -> None:
+        (tmp_path / "videos").mkdir()
+        video(tmp_path / "videos" / "a.avi", 3)
+        crops(tmp_path / "cropped" / "a", [1])
+        crops(tmp_path / "cropped" / "b", [1])
+        done, failed = run([tmp_path / "cropped"], tmp_path / "store", videos=tmp_path / "videos")
+        assert (done.status, failed.status) == ("done", "failed")
+        assert "has no video b" in failed.message
+
+    def test_damaged_crops_are_left_out_and_named(self, tmp_path: Path) -> None:
+        folder = crops(tmp_path / "cropped" / "v", [1, 2, 3, 4])
+        (folder / "00002.jpg").write_bytes(b"")
+        (folder / "00003.jpg").write_bytes(b"\xff\xd8\xff no picture")
+        (result,) = run([folder], tmp_path / "store")
+        assert "2 crops cannot be read and are left out: 00002.jpg, 00003.jpg" in result.message
+        assert table_of(tmp_path / "store", "v").frame.tolist() == [0, 3]
+
+    def test_a_folder_of_damaged_crops_fails(self, tmp_path: Path) -> None:
+        (tmp_path / "v").mkdir()
+        (tmp_path / "v" / "00001.jpg").write_bytes(b"x")
+        (result,) = run([tmp_path / "v"], tmp_path / "store")
+        assert (result.status, "not one of its 1 crops" in result.message) == ("failed", True)
+        assert FeatureStore(tmp_path / "store").entries == ()
+
+    def test_what_is_there_is_skipped_until_the_question_changes(self, tmp_path: Path) -> None:
+        folder = crops(tmp_path / "v", [1])
+        assert [one.status for one in run([folder], tmp_path / "store")] == ["done"]
+        assert [one.status for one in run([folder], tmp_path / "store")] == ["skipped"]
+        assert [one.status for one in run([folder], tmp_path / "store", crop_fps=25)] == ["done"]
+        assert [one.status for one in run([folder], tmp_path / "store", crop_fps=25, again=True)] == ["done"]
+
+    def test_frames_behind_the_video_go_on_at_its_rate(self) -> None:
+        times = FrameTimes(np.array([0.0, 0.1, 0.2, 0.4]))
+        np.testing.assert_allclose(times.at(np.array([1, 3, 5])), [0.1, 0.4, 0.6])
+        assert FrameTimes(np.array([0.5])).at(np.array([2])).tolist() == [0.5]
+
+
+class TestSources:
+    def test_crop_folders_are_found_at_any_depth(self, tmp_path: Path) -> None:
+        crops(tmp_path / "batch1" / "cropped" / "a", [1])
+        crops(tmp_path / "batch2" / "cropped_aligned_new_50_vids" / "b", [1])
+        crop(tmp_path / "batch2" / "cropped" / "c" / "123456.PNG")
+        found = {(source.name, source.kind.value) for source in find_sources([tmp_path])}
+        assert found == {("a", "cropped"), ("b", "cropped_aligned"), ("c", "cropped")}
+
+    def test_the_user_may_say_what_the_crops_are(self, tmp_path: Path) -> None:
+        crops(tmp_path / "mine" / "a", [1])
+        assert find_sources([tmp_path], CropKind.CROPPED_ALIGNED)[0].kind is CropKind.CROPPED_ALIGNED
+        assert find_sources([tmp_path / "mine" / "a"])[0] == ExtractSource(
+            tmp_path / "mine" / "a", "a", CropKind.CROPPED
+        )
+
+    def test_videos_and_folders_of_videos(self, tmp_path: Path) -> None:
+        for name in ("a.avi", "b.avi"):
+            video(tmp_path / name, 2)
+        assert [source.name for source in find_sources([tmp_path])] == ["a", "b"]
+        assert find_sources([tmp_path / "a.avi"])[0].kind is CropKind.DETECTED
+
+    def test_two_sources_of_one_name_are_refused(self, tmp_path: Path) -> None:
+        crops(tmp_path / "x" / "a", [1])
+        crops(tmp_path / "y" / "a", [1])
+        with pytest.raises(InputError, match="the name a stands for"):
+            find_sources([tmp_path])
+
+    def test_what_holds_nothing_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(InputFileError, match="no video or image"):
+            find_sources([tmp_path])
+        crop(tmp_path / "holiday.jpg")
+        with pytest.raises(InputFileError, match="these images have other names"):
+            find_sources([tmp_path])
+        crops(tmp_path / "both" / "a", [1])
+        video(tmp_path / "both" / "b.avi", 2)
+        with pytest.raises(InputFileError, match="both videos and folders of crops"):
+            find_sources([tmp_path / "both"])
+
+    def test_two_crops_of_one_frame_are_refused(self, tmp_path: Path) -> None:
+        crop(crops(tmp_path / "a", [1]) / "00001.png")
+        with pytest.raises(InputFileError, match=r"two crops of one frame: 00001\.jpg and 00001\.png"):
+            crop_files(tmp_path / "a")
+
+    def test_two_videos_of_one_name_are_refused(self, tmp_path: Path) -> None:
+        video(tmp_path / "a.avi", 2)
+        (tmp_path / "a.mp4").touch()
+        with pytest.raises(InputFileError, match="several videos a"):
+            video_of(ExtractSource(tmp_path, "a", CropKind.CROPPED), tmp_path)
+
+
+def test_the_demo_clip_has_a_row_for_every_frame(tmp_path: Path, demo_clip: Path) -> None:
+    (result,) = run([demo_clip], tmp_path / "store")
+    table = table_of(tmp_path / "store", demo_clip.stem)
+    assert (result.rows, result.frame_count) == (472, 472)
+    assert table.frame.tolist() == list(range(472))
+    np.testing.assert_allclose(np.diff(table.time_s), 1001 / 24000, atol=2e-6)
+    assert set(table.track_id) == {1}
+    assert (table.info.detector, table.info.time_source) == ("blazeface", TimeSource.PTS)
+    assert np.isfinite(table.box_xyxy).all()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL there")
+def test_a_killed_run_loses_no_finished_video_and_leaves_no_half_one(tmp_path: Path) -> None:
+    for name in ("a", "b", "c", "d"):
+        crops(tmp_path / "cropped" / name, list(range(1, 400)))
+    command = [sys.executable, "-m", "affectline", "extract", str(tmp_path / "cropped"), "-o", str(tmp_path / "store")]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert "1 of 4 a: done, 399 faces" in running.stdout.readline()
+    time.sleep(0.15)
+    running.send_signal(signal.SIGKILL)
+    running.communicate()
+    whole = [entry.video for entry in FeatureStore(tmp_path / "store").entries]
+    assert whole[0] == "a"
+    again = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [("skipped" in line) for line in again] == [name in whole for name in ("a", "b", "c", "d")]
+    assert [entry.rows for entry in FeatureStore(tmp_path / "store").entries] == [399] * 4
+    assert list((tmp_path / "store").rglob("*.part")) == []
