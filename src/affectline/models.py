@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from affectline.assets import fetch
@@ -17,6 +17,7 @@ from affectline.heads.head import BackboneRef, Head
 from affectline.heads.head_file import OpaqueOpener, load_head
 from affectline.labels import Expression, Task
 from affectline.options import AnalyzeOptions
+from affectline.postprocess.smoothing import Smoothing, SmoothingChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def load_models(
         InputError: there is no such device, two heads are for one task, or a head's backbone is not there.
     """
     offline = options.offline
-    heads = load_heads(options.heads, open_opaque)
+    heads = _with_radii(load_heads(options.heads, open_opaque), options.smoothing)
     backbones = _load_backbones(options, heads)
     needs_landmarks = keep_landmarks or (options.action_units and Task.AU not in heads)
     task_file = fetch("face_landmarker", offline=offline) if needs_landmarks else None
@@ -110,6 +111,17 @@ def load_heads(paths: Sequence[Path], open_opaque: OpaqueOpener | None = None) -
             )
         heads[task] = NamedHead(head, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
     return heads
+
+
+def _with_radii(heads: Mapping[Task, NamedHead], smoothing: Smoothing | SmoothingChoice) -> Mapping[Task, NamedHead]:
+    """Return the heads with the radii that were chosen; those that are not smoothed decide on single frames."""
+    radii = {Task.VA: smoothing.va_s, Task.EXPR: smoothing.expr_s, Task.AU: smoothing.au_s}
+    chosen = dict(heads)
+    for task, named in heads.items():
+        radius_s = radii[task]
+        if radius_s is not None:
+            chosen[task] = replace(named, head=named.head.with_card(named.head.card.with_radius(radius_s)))
+    return chosen
 
 
 def _load_backbones(options: AnalyzeOptions, heads: Mapping[Task, NamedHead]) -> tuple[Backbone, ...]:

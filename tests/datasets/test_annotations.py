@@ -110,9 +110,8 @@ class TestReading:
 class TestNames:
     def test_crops_count_from_1(self) -> None:
         assert (crop_name(0), crop_name(123455)) == ("00001.jpg", "123456.jpg")
-        assert [frame_of_crop(name) for name in ("00001.jpg", "123456.JPG", "00010.png", "00000.jpg", "1.jpg", "a.jpg")] == [
-            0, 123455, 9, None, None, None,
-        ]  # fmt: skip
+        assert [frame_of_crop(name) for name in ("00001.jpg", "123456.JPG", "00010.png")] == [0, 123455, 9]
+        assert [frame_of_crop(name) for name in ("00000.jpg", "1.jpg", "a.jpg")] == [None, None, None]
 
     def test_two_subjects_are_one_group(self) -> None:
         assert [group_of(name) for name in ("x_left", "x_right", "x", "_left")] == ["x", "x", "x", "_left"]

@@ -55,7 +55,7 @@ class TestAffWild2:
         annotate(tmp_path, Task.VA, "Train_Set", "b", np.array([[0.5, 0.5]]))
         data = load_labelled(Task.VA, "train", DataOptions(tmp_path / "store", tmp_path))
         assert (len(data.sequences), data.missing) == (1, ("b",))
-        with pytest.raises(InputError, match="no labelled video .* val"):
+        with pytest.raises(InputError, match=r"no labelled video .* val"):
             load_labelled(Task.VA, "val", DataOptions(tmp_path / "store", tmp_path))
 
     def test_both_splits_together(self, tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ class TestOwnLabels:
             self.load(tmp_path, text)
 
     def test_names_wrong_words_and_units(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="line 2: expression must be one of Anger.*, got 'joy'"):
+        with pytest.raises(InputError, match=r"line 2: expression must be one of Anger.*, got 'joy'"):
             self.load(tmp_path, "video,frame,expression\nclip,0,joy\n", Task.EXPR)
         with pytest.raises(InputError, match=r"line 2: au12 must be 0 or 1 .*, got '0.5'"):
             self.load(tmp_path, "video,frame,au12\nclip,0,0.5\n", Task.AU)

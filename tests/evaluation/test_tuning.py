@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from labelled_examples import noisy_data, reading_head, sequence, tables
 
 from affectline.datasets.labelled import LabelledTables
 from affectline.errors import InputError
@@ -14,6 +13,7 @@ from affectline.evaluation.tuning import TuneOptions, tune_decision, tune_scores
 from affectline.heads.head import Decision
 from affectline.labels import Task
 from affectline.postprocess.smoothing import SmoothingMode
+from labelled_examples import noisy_data, reading_head, sequence, tables
 
 QUICK = TuneOptions(radii=(0, 2, 5, 9))
 TASKS = pytest.mark.parametrize("task", list(Task), ids=lambda task: task.value)
@@ -132,7 +132,7 @@ def test_metrics_for_the_card() -> None:
         labels = [value for name, value in tuned.validation.items() if name[:3] in {"ccc", "f1_"}]
         assert np.mean(labels) == pytest.approx(tuned.validation["p"])
         card = tuned_head(reading_head(task), data, tuned).card
-        assert card.decision == tuned.decision
+        assert (card.decision, card.frame_wise) == (tuned.decision, tuned.frame_wise)
         assert card.validation == tuned.validation
         assert card.training[TUNED_ON] == "noisy 2"
 

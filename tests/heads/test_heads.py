@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +50,7 @@ def mlp(
     widths = [sum(width[part] for part in parts), *([hidden] if hidden else []), len(one.labels)]
     layers = tuple(
         DenseLayer(rng.normal(0, 1, (after, before)).astype(np.float32), rng.normal(0, 1, after).astype(np.float32))
-        for before, after in zip(widths[:-1], widths[1:], strict=True)
+        for before, after in pairwise(widths)
     )
     mean, scale = rng.normal(0, 1, widths[0]), rng.uniform(0.5, 2, widths[0])
     return MlpHead(one, parts, layers, mean.astype(np.float32), scale.astype(np.float32))
@@ -111,7 +113,7 @@ class TestEveryHead:
         np.testing.assert_array_equal(decided.score(seen_by(name)), head.score(seen_by(name)))
 
     def test_asks_for_its_backbone_by_digest(self, name: str) -> None:
-        with pytest.raises(InputError, match="(?s)abababab.*efefef"):
+        with pytest.raises(InputError, match=r"(?s)abababab.*efefef"):
             all_heads()[name].score({"ef" * 32: features()})
 
 
@@ -198,7 +200,7 @@ class TestGates:
             GatedHead(card(Task.EXPR), mlp(gate_card((REF,))), AFFECTNET_8[:7])
         with pytest.raises(InputError, match="Contempt in the place of Other"):
             PaperGatedHead(card(Task.EXPR), mlp(card(Task.EXPR)), AFFECTNET_7)
-        with pytest.raises(InputError, match="needs? the same backbone"):
+        with pytest.raises(InputError, match=r"needs? the same backbone"):
             GatedHead(card(Task.EXPR), mlp(gate_card((OTHER,))), AFFECTNET_8)
         with pytest.raises(InputError, match="a gated head predicts"):
             GatedHead(card(Task.VA), mlp(gate_card((REF,))), AFFECTNET_8)
@@ -285,10 +287,8 @@ class TestFile:
         place = data.draw(st.integers(0, len(content) - 1))
         content[place] ^= data.draw(st.integers(1, 255))
         path.write_bytes(bytes(content[: data.draw(st.integers(0, len(content)))]))
-        try:
+        with suppress(ModelFileError):
             load_head(path)
-        except ModelFileError:
-            pass
 
     def test_a_pickle_is_not_opened(self, tmp_path: Path) -> None:
         class Opaque:

@@ -79,7 +79,7 @@ def data(task: Task, videos: int = 4) -> LabelledTables:
                 FRAMES,
                 np.arange(FRAMES),
                 labels_of(task, one.features()),
-            )  # fmt: skip
+            )
         )
     return LabelledTables(task, LABELS[task], tuple(sequences), "four videos")
 

@@ -91,9 +91,10 @@ class TestExamples:
 
 
 class TestMlp:
-    @pytest.mark.parametrize(("task", "least"), [(Task.VA, 0.85), (Task.EXPR, 0.75), (Task.AU, 0.85)])
+    @pytest.mark.parametrize(("task", "least"), [(Task.VA, 0.85), (Task.EXPR, 0.7), (Task.AU, 0.8)])
     def test_learns_what_can_be_learned(self, task: Task, least: float) -> None:
-        trainer = MlpTrainer(replace(DEFAULTS[task], parts=(FeaturePart.LOGITS,), seed=1))
+        hidden = DEFAULTS[task].hidden
+        trainer = MlpTrainer(TrainParams((FeaturePart.LOGITS,), hidden, epochs=15, learning_rate=5e-3, seed=1))
         head = trainer.fit(noisy_data(task, 1, noise=(0.3,)), noisy_data(task, 2, noise=(0.3,)))
         assert max(trainer.record.scores) > least
         assert trainer.record.scores[trainer.record.best_epoch - 1] == max(trainer.record.scores)
@@ -123,15 +124,15 @@ class TestMlp:
         params = TrainParams((FeaturePart.LOGITS,), epochs=4, patience=4)
         whole = MlpTrainer(params).fit(train, valid)
 
-        class Killed(Exception):
+        class KilledError(Exception):
             pass
 
         def kill_after_two(done: int, *_: object) -> None:
             if done == 2:
-                raise Killed
+                raise KilledError
 
         path = tmp_path / "part"
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             MlpTrainer(params, RunOptions(path, on_epoch=kill_after_two)).fit(train, valid)
         epochs = []
         run = RunOptions(path, resume=True, on_epoch=lambda done, *_: epochs.append(done))
@@ -151,7 +152,7 @@ class TestMlp:
             data,
             sequences=tuple(replace(one, target=np.where(one.target == 3, 4, one.target)) for one in data.sequences),
         )
-        with pytest.raises(InputError, match="no examples to tell Fear by .*Fear 0.*--allow-empty-classes"):
+        with pytest.raises(InputError, match=r"no examples to tell Fear by .*Fear 0.*--allow-empty-classes"):
             MlpTrainer(TrainParams((FeaturePart.LOGITS,))).fit(without, None)
         params = TrainParams((FeaturePart.LOGITS,), epochs=1, allow_empty_classes=True)
         head = MlpTrainer(params).fit(without, None)
@@ -285,7 +286,7 @@ class TestCommand:
 
 
 def test_heads_come_close_to_the_ceiling(tmp_path: Path) -> None:
-    result = write_synthetic(tmp_path / "set", SynthOptions(videos=60, frames=800, seed=77, width=128))
+    result = write_synthetic(tmp_path / "set", SynthOptions(videos=60, frames=800, seed=77))
     ceilings = {one.source: one.p for one in result.ceilings}
     for task, parts, source in (
         (Task.VA, FeaturePart.LOGITS, "synthetic_b0 logits, one frame"),

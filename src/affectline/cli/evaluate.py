@@ -67,8 +67,6 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
 
 
 def _with_radius(head: Head, text: str) -> Head:
-    from dataclasses import replace
-
     from affectline.errors import InputError
 
     try:
@@ -77,7 +75,7 @@ def _with_radius(head: Head, text: str) -> Head:
         raise InputError(f"--smooth {text!r} is not understood; write seconds such as 0.83, or off") from error
     if not 0 <= radius_s < float("inf"):
         raise InputError(f"--smooth must be a number of seconds from 0 up, got {text}")
-    return head.with_card(replace(head.card, decision=replace(head.card.decision, radius_s=radius_s)))
+    return head.with_card(head.card.with_radius(radius_s))
 
 
 def _text(data: LabelledTables, names: Sequence[str], found: Sequence[Evaluation], constant: Evaluation) -> str:

@@ -7,7 +7,20 @@ import sys
 import typer
 
 from affectline import __version__
-from affectline.cli import analyze, audit, doctor, extract, models, schema, synth, tracks, train
+from affectline.cli import (
+    analyze,
+    audit,
+    blend,
+    doctor,
+    evaluate,
+    extract,
+    models,
+    schema,
+    submission,
+    synth,
+    tracks,
+    train,
+)
 from affectline.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_WRONG_USE
 from affectline.errors import AffectlineError, AssetError, OutputError
 
@@ -28,6 +41,9 @@ app.command("audit")(audit.command)
 app.command("extract")(extract.command)
 app.command("synth")(synth.command)
 app.command("train")(train.command)
+app.command("evaluate")(evaluate.command)
+app.command("blend")(blend.command)
+app.add_typer(submission.app, name="submission")
 
 
 def _show_version(wanted: bool) -> None:

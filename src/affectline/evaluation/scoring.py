@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from affectline.datasets.labelled import LabelledTables
 from affectline.evaluation.sequence_scores import SequenceScores, decide, score_sequences
-from affectline.heads.head import Decision, Head, HeadCard
+from affectline.heads.head import Decision, Head
 from affectline.labels import Task
 from affectline.metrics.bootstrap import bootstrap_interval
 from affectline.metrics.report import Report, make_report
@@ -47,8 +47,8 @@ class Evaluation:
         task: of what.
         all_frames: on every labelled frame; None with `paper_exact`, which knows frames with a face only.
         with_face: on the labelled frames that have a face, as the reference notebooks score; None if no frame has one.
-        frame_wise: without smoothing, on the frames of `all_frames` (of `with_face` with `paper_exact`); AU with the
-            thresholds that were best for unsmoothed scores when the head was tuned.
+        frame_wise: without smoothing, on the frames of `all_frames` (of `with_face` with `paper_exact`), with the
+            decision that was best for that when the head was tuned.
         interval: 95 % bootstrap interval of the score of `main`, by video.
         decision: what was used.
         videos: number of groups that were resampled.
@@ -98,33 +98,21 @@ def evaluate(
         ShapeError: no frame is labelled (with `paper_exact`: none with a face).
     """
     frames = _Frames.of(data, rules)
-    decision = head.card.decision
-    scores = [one.adjusted(decision.logit_adjustment) for one in score_sequences(head, data, on_progress)]
-    smoothed = labelled_scores(data.task, scores, decision, rules)
-    plain = labelled_scores(data.task, scores, replace(decision, radius_s=0.0), rules)
-    plain_thresholds = _unsmoothed_thresholds(head.card)
+    scores = score_sequences(head, data, on_progress)
+    decided, frame_wise = (
+        decide(data.task, labelled_scores(data.task, scores, decision, rules), decision.thresholds)
+        for decision in (head.card.decision, head.card.with_radius(0.0).decision)
+    )
     return Evaluation(
         data.task,
-        *frames.reports(decide(data.task, smoothed, decision.thresholds)),
-        frames.report(decide(data.task, plain, plain_thresholds)),
-        frames.interval(decide(data.task, smoothed, decision.thresholds), resamples, seed),
-        decision,
+        *frames.reports(decided),
+        frames.report(frame_wise),
+        frames.interval(decided, resamples, seed),
+        head.card.decision,
         len(np.unique(frames.group)),
         tuple(one.video for one in scores if not len(one.frame)),
         head.card.training.get(TUNED_ON_DIGEST) == data_digest(data),
     )
-
-
-def unsmoothed_threshold(label: str) -> str:
-    """Return the key of `HeadCard.validation` for the threshold of an action unit that was best without smoothing."""
-    return f"unsmoothed_threshold_{label}"
-
-
-def _unsmoothed_thresholds(card: HeadCard) -> tuple[float, ...]:
-    """Return the thresholds for unsmoothed scores; those of the decision where the card has no others."""
-    found = [card.validation.get(unsmoothed_threshold(label)) for label in card.labels]
-    known = tuple(threshold for threshold in found if threshold is not None)
-    return known if len(known) == len(found) else card.decision.thresholds
 
 
 def evaluate_constant(
@@ -155,7 +143,8 @@ def evaluate_constant(
 def labelled_scores(
     task: Task, scores: Sequence[SequenceScores], decision: Decision, rules: Rules = DEFAULT_RULES
 ) -> NDArray[np.float64]:
-    """Return the smoothed scores of all labelled frames (with `paper_exact`: of those with a face), shape (n, K)."""
+    """Return the adjusted, smoothed scores of all labelled frames (`paper_exact`: of those with a face), (n, K)."""
+    scores = [one.adjusted(decision.logit_adjustment) for one in scores]
     if rules.paper_exact:
         return np.concatenate([one.labelled_as_paper(task, decision) for one in scores])
     return np.concatenate([one.labelled(task, decision) for one in scores])

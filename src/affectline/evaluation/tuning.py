@@ -17,7 +17,6 @@ from affectline.evaluation.scoring import (
     Rules,
     data_digest,
     labelled_scores,
-    unsmoothed_threshold,
 )
 from affectline.evaluation.sequence_scores import SequenceScores, decide, score_sequences
 from affectline.heads.head import Decision, Head, HeadCard
@@ -71,6 +70,9 @@ class TuneOptions:
             raise InputError(f"the notebook's filter is centred, not {self.mode}; leave one of the two options out")
 
 
+FRAME_WISE: Final = "p_frame_wise"
+"""The metric without smoothing, with the decision that is best for that."""
+
 _MAX_ROUNDS: Final = 10
 """How often thresholds and radius are chosen in turns, at most."""
 
@@ -83,14 +85,15 @@ class Tuned:
 
     Attributes:
         decision: for the head's card.
+        frame_wise: the best without smoothing, for the card too.
         validation: metrics on the data it was chosen on, for the card: `p` (all labelled frames, smoothed; with
-            `paper_exact` on frames with a face), `p_frame_wise` (not smoothed), `frames`, `accuracy` (EXPR), the score
-            of each label as `ccc_<label>` or `f1_<label>`, with `cv` thresholds `p_held_out`, and for AU the thresholds
-            behind `p_frame_wise` (`unsmoothed_threshold`).
+            `paper_exact` on frames with a face), `p_frame_wise` (not smoothed, by `frame_wise`), `frames`, `accuracy`
+            (EXPR), the score of each label as `ccc_<label>` or `f1_<label>`, and with `cv` thresholds `p_held_out`.
         sweep: radius in seconds to score, with adjustment and thresholds fixed.
     """
 
     decision: Decision
+    frame_wise: Decision
     validation: Mapping[str, float]
     sweep: Mapping[float, float]
 
@@ -112,8 +115,9 @@ def tune_decision(head: Head, valid: LabelledTables, options: TuneOptions = DEFA
     """Return the decision that is best for a head on validation data; the head's own decision plays no part.
 
     AU: thresholds are chosen on unsmoothed scores, the radius with these thresholds, thresholds once more on the
-    smoothed scores, and so on in turns while that helps (with `paper_exact`: one radius, no more). EXPR: the radius is chosen without a logit adjustment, with the one that is best for unsmoothed
-    scores, and with the one that is best for smoothed scores; the best of the three stays.
+    smoothed scores, and so on in turns while that helps (with `paper_exact`: one radius, no more). EXPR: the radius is
+    chosen without a logit adjustment, with the one that is best for unsmoothed scores, and with the one that is best
+    for smoothed scores; the best of the three stays.
 
     Raises:
         InputError: head and data do not fit; see `sequence_scores.score_sequences`.
@@ -129,7 +133,9 @@ def tuned_head(head: Head, valid: LabelledTables, tuned: Tuned) -> Head:
 def tuned_card(card: HeadCard, valid: LabelledTables, tuned: Tuned) -> HeadCard:
     """Return the card with a decision, the metrics, and on which data they were chosen."""
     training = {**card.training, TUNED_ON: valid.source, TUNED_ON_DIGEST: data_digest(valid)}
-    return replace(card, decision=tuned.decision, validation=tuned.validation, training=training)
+    return replace(
+        card, decision=tuned.decision, frame_wise=tuned.frame_wise, validation=tuned.validation, training=training
+    )
 
 
 def tune_scores(
@@ -150,7 +156,10 @@ def tune_scores(
     for radius_s in sorted({0.0, plain.decision.radius_s}):
         values = labelled_scores(valid.task, scores, replace(plain.decision, radius_s=radius_s))
         tried.append(_Bench(valid, scores, options, _adjustment(values, truth)).tuned())
-    return max(tried, key=lambda tuned: tuned.validation["p"])
+    best = max(tried, key=lambda tuned: tuned.validation["p"])
+    alone = max(tried, key=lambda tuned: tuned.validation[FRAME_WISE])
+    validation = {**best.validation, FRAME_WISE: alone.validation[FRAME_WISE]}
+    return replace(best, frame_wise=alone.frame_wise, validation=validation)
 
 
 def _adjustment(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> tuple[float, ...]:
@@ -174,36 +183,34 @@ class _Bench:
         self._valid = valid
         self._options = options
         self._rules = Rules(options.paper_exact)
-        self._scores = [one.adjusted(adjustment) for one in scores]
+        self._scores = scores
         self._truth = np.concatenate([one.truth[one.has_face] if options.paper_exact else one.truth for one in scores])
         self._start = Decision(0.0, options.mode, logit_adjustment=adjustment)
         self._interval_s = float(np.median([one.interval_s for one in scores]))
 
     def tuned(self) -> Tuned:
         """Return the best radius and thresholds, found in turns: each sweep has its thresholds fixed."""
-        start, unsmoothed = self._unsmoothed()
-        tuned = self._round(start)
+        frame_wise, frame_wise_p = self._frame_wise()
+        decision, validation, sweep = self._round(frame_wise)
         if self._valid.task is Task.AU and not self._options.paper_exact:
             # Smoothed scores need other thresholds, and these another radius, as long as that helps.
             for _ in range(_MAX_ROUNDS):
-                again = self._round(tuned.decision)
-                if again.validation["p"] <= tuned.validation["p"]:
+                again = self._round(decision)
+                if again[1]["p"] <= validation["p"]:
                     break
-                tuned = again
-        return replace(tuned, validation={**tuned.validation, **unsmoothed})
+                decision, validation, sweep = again
+        return Tuned(decision, frame_wise, {**validation, FRAME_WISE: frame_wise_p}, sweep)
 
-    def _unsmoothed(self) -> tuple[Decision, dict[str, float]]:
-        """Return the decision without smoothing, and its metrics."""
+    def _frame_wise(self) -> tuple[Decision, float]:
+        """Return the decision without smoothing, and its score."""
         values = self._labelled(self._start)
-        if self._valid.task is not Task.AU:
-            return self._start, {"p_frame_wise": self._report(values, self._start).p}
-        decision = replace(self._start, thresholds=self._thresholds(values)[0])
-        names = map(unsmoothed_threshold, self._valid.labels)
-        metrics = {"p_frame_wise": self._report(values, decision).p}
-        return decision, metrics | dict(zip(names, decision.thresholds, strict=True))
+        decision = self._start
+        if self._valid.task is Task.AU:
+            decision = replace(self._start, thresholds=self._thresholds(values)[0])
+        return decision, self._report(values, decision).p
 
-    def _round(self, decision: Decision) -> Tuned:
-        """Return the best radius for given thresholds, and the best thresholds for that radius."""
+    def _round(self, decision: Decision) -> tuple[Decision, dict[str, float], dict[float, float]]:
+        """Return the best radius for given thresholds with the best thresholds for it; its metrics; the sweep."""
         sweep = self._sweep(decision)
         decision = replace(decision, radius_s=max(sweep, key=lambda radius_s: sweep[radius_s]))
         values = self._labelled(decision)
@@ -211,7 +218,7 @@ class _Bench:
         if self._valid.task is Task.AU and not self._options.paper_exact:
             thresholds, held_out = self._thresholds(values)
             decision = replace(decision, thresholds=thresholds)
-        return Tuned(decision, _metrics(self._report(values, decision)) | held_out, sweep)
+        return decision, _metrics(self._report(values, decision)) | held_out, sweep
 
     def _sweep(self, decision: Decision) -> dict[float, float]:
         """Return the score for each radius in seconds, in increasing order."""
@@ -220,7 +227,8 @@ class _Bench:
         has_one_rate = all([one.radius(radius_s) for radius_s in radii_s] == radii for one in self._scores)
         if has_one_rate and not self._options.paper_exact:
             task = self._valid.task
-            dense = [DenseSequence(one.dense(task), one.labelled_frame, one.truth) for one in self._scores]
+            scores = [one.adjusted(decision.logit_adjustment) for one in self._scores]
+            dense = [DenseSequence(one.dense(task), one.labelled_frame, one.truth) for one in scores]
             found = sweep_radii(task, dense, radii, np.asarray(decision.thresholds), decision.mode).tolist()
         else:
             # Videos of different rates hold different numbers of frames in the same seconds: no common running sum.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -55,6 +55,7 @@ class HeadCard:
         backbones: whose features it needs.
         crop_kind: the crops that it was trained on; None where it was not trained.
         decision: how its scores become decisions.
+        frame_wise: the decision that is best without smoothing, of radius 0; None where it was not looked for.
         validation: metric name to value, on the validation data; empty where there was none.
         training: what it was trained on and how (data, videos, frames, model, seed, versions), as text by name.
     """
@@ -64,8 +65,15 @@ class HeadCard:
     backbones: tuple[BackboneRef, ...]
     crop_kind: CropKind | None = None
     decision: Decision = field(default_factory=Decision)
+    frame_wise: Decision | None = None
     validation: Mapping[str, float] = field(default_factory=dict)
     training: Mapping[str, str] = field(default_factory=dict)
+
+    def with_radius(self, radius_s: float) -> HeadCard:
+        """Return the card with another radius, seconds; without smoothing, `frame_wise` decides if it is known."""
+        if radius_s == 0 and self.frame_wise is not None:
+            return replace(self, decision=self.frame_wise)
+        return replace(self, decision=replace(self.decision, radius_s=radius_s))
 
 
 class Head(Protocol):

@@ -121,7 +121,9 @@ def _decided(head: Head, recipe: Recipe, valid: LabelledTables | None) -> Head:
                 f"{head.card.task.value} ({', '.join(head.card.labels)})"
             )
         training = {**head.card.training, "decision": f"taken over from {recipe.decision_from.name}"}
-        return head.with_card(replace(head.card, decision=other.decision, training=training))
+        return head.with_card(
+            replace(head.card, decision=other.decision, frame_wise=other.frame_wise, training=training)
+        )
     if valid is None:
         return head.with_card(replace(head.card, decision=Decision()))
     return tuned_head(head, valid, tune_decision(head, valid, recipe.tune))

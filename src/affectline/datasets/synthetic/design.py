@@ -18,7 +18,7 @@ N_EXPRESSIVE: Final = 8
 N_LATENT: Final = N_EXPRESSIVE + len(ABAW_ACTION_UNITS)
 """Dimensions 8 to 19 drive one action unit each."""
 
-EXPRESSIVE: Final = Spectrum(slow=((0.7, 1.2 * FPS), (0.3, 6.0 * FPS)))
+EXPRESSIVE: Final = Spectrum(slow=((0.75, 0.8 * FPS), (0.25, 4.0 * FPS)))
 """How dimensions 0 to 7 move: within seconds, and with a mood of a quarter of a minute."""
 MUSCULAR: Final = Spectrum(slow=((0.75, 0.25 * FPS), (0.25, 10.0 * FPS)))
 """How dimensions 8 to 19 move: within a quarter of a second, and slowly."""
@@ -37,7 +37,7 @@ class Noise:
     own: tuple[float, float]
 
 
-EXPRESSIVE_NOISE: Final = Noise(Spectrum(slow=((0.40, 0.8 * FPS),), white=0.50, constant=0.12), own=(0.50, 1.20))
+EXPRESSIVE_NOISE: Final = Noise(Spectrum(slow=((0.40, 0.6 * FPS),), white=0.50, constant=0.10), own=(0.50, 1.20))
 MUSCULAR_NOISE: Final = Noise(Spectrum(slow=((0.15, 1.0 * FPS),), white=0.25, constant=0.10), own=(0.30, 0.80))
 
 
