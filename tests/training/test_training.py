@@ -91,7 +91,7 @@ class TestExamples:
 
 
 class TestMlp:
-    @pytest.mark.parametrize(("task", "least"), [(Task.VA, 0.85), (Task.EXPR, 0.7), (Task.AU, 0.8)])
+    @pytest.mark.parametrize(("task", "least"), [(Task.VA, 0.85), (Task.EXPR, 0.65), (Task.AU, 0.8)])
     def test_learns_what_can_be_learned(self, task: Task, least: float) -> None:
         hidden = DEFAULTS[task].hidden
         trainer = MlpTrainer(TrainParams((FeaturePart.LOGITS,), hidden, epochs=15, learning_rate=5e-3, seed=1))
@@ -294,7 +294,7 @@ def test_heads_come_close_to_the_ceiling(tmp_path: Path) -> None:
         (Task.AU, FeaturePart.EMBEDDING, "synthetic_b0 embedding, one frame"),
     ):
         card = train_head(recipe(tmp_path / "set", task, "synthetic_b0", (parts,)), tmp_path / "h").head.card
-        assert card.validation["p_frame_wise"] > 0.88 * ceilings[source][task], (task, ceilings[source][task])
+        assert card.validation["p_frame_wise"] > 0.9 * ceilings[source][task], (task, ceilings[source][task])
 
 
 def test_loaded_data_are_what_the_trainers_see(synthetic: Path) -> None:

@@ -108,7 +108,8 @@ class _Fit:
         self._mean, self._scale = train.statistics()
         self._loss: Loss = make_loss(card.task, train.target, len(card.labels))
         self._weights = _first_weights(train.width, params.hidden, len(card.labels), params.seed)
-        self._best = [weight.detach().clone() for weight in self._weights]
+        self._mean_weights = [weight.detach().clone() for weight in self._weights]
+        self._best = self._mean_weights
         self._optimiser = torch.optim.Adam(self._weights, lr=params.learning_rate)
         self.progress = Progress("", 0, 0, -np.inf, ())
 
@@ -132,18 +133,27 @@ class _Fit:
             self._optimiser.zero_grad(set_to_none=True)
             total.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
             self._optimiser.step()
+            self._average()
             losses += float(loss.detach()) * len(inputs)
             n += len(inputs)
         score = self._note(epoch + 1)
         return losses / max(n, 1), score
 
+    def _average(self) -> None:
+        """Move the running mean of the weights on by a step; early on it is the mean of a shorter past."""
+        step = float(self._optimiser.state[self._weights[0]]["step"])
+        decay = min(self._params.average, (1.0 + step) / (10.0 + step))
+        with torch.no_grad():
+            for mean, weight in zip(self._mean_weights, self._weights, strict=True):
+                mean.lerp_(weight, 1.0 - decay)
+
     def _note(self, epoch: int) -> float | None:
-        """Score the present weights; keep them if they are the best so far."""
+        """Score the running mean of the weights; keep it if it is the best so far."""
         before = self.progress
         score = None if self._valid is None else self._score()
         is_best = score is None or score > before.best_score
         if is_best:
-            self._best = [weight.detach().clone() for weight in self._weights]
+            self._best = [mean.clone() for mean in self._mean_weights]
         self.progress = Progress(
             "",
             epoch,
@@ -162,7 +172,7 @@ class _Fit:
     def _score(self) -> float:
         if self._valid is None:
             return -np.inf
-        head = self._head(self._weights)
+        head = self._head(self._mean_weights)
         digest = self._card.backbones[0].digest
         parts = [head.score({digest: _as_features(inputs)}) for inputs, _ in self._valid.batches(16_384, None)]
         decided = decide_frames(self._card.task, np.concatenate(parts))
@@ -187,6 +197,7 @@ class _Fit:
 
     def tensors(self) -> dict[str, Tensor]:
         found = {f"weight.{number}": weight.detach() for number, weight in enumerate(self._weights)}
+        found |= {f"mean.{number}": mean for number, mean in enumerate(self._mean_weights)}
         found |= {f"best.{number}": weight for number, weight in enumerate(self._best)}
         for number, weight in enumerate(self._weights):
             state = self._optimiser.state[weight]
@@ -199,7 +210,9 @@ class _Fit:
             for number, weight in enumerate(self._weights):
                 weight.copy_(tensors[f"weight.{number}"])
                 self._optimiser.state[weight] = {name: tensors[f"adam.{number}.{name}"] for name in _ADAM_STATE}
-        self._best = [tensors[f"best.{number}"] for number in range(len(self._weights))]
+        numbers = range(len(self._weights))
+        self._mean_weights = [tensors[f"mean.{number}"].clone() for number in numbers]
+        self._best = [tensors[f"best.{number}"] for number in numbers]
 
 
 _ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
