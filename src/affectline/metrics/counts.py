@@ -54,14 +54,15 @@ def binary_counts(
     """
     if truth.ndim != 2 or truth.shape != is_on.shape or not len(truth):  # noqa: PLR2004 - frame, label
         raise ShapeError(f"action units must be two arrays (n, K) with n >= 1, got {truth.shape} and {is_on.shape}")
-    actual, predicted = (_as_bool(name, array) for name, array in (("true", truth), ("predicted", is_on)))
+    actual, predicted = (checked_flags(name, array) for name, array in (("true", truth), ("predicted", is_on)))
     counts = (np.count_nonzero(flags, axis=0) for flags in (actual & predicted, predicted, actual))
     hits, n_predicted, n_actual = (count.astype(np.float64) for count in counts)
     return hits, n_predicted, n_actual
 
 
-def _as_bool(name: str, array: NDArray[np.generic]) -> NDArray[np.bool_]:
-    flags = array.astype(np.bool_)
+def checked_flags(name: str, array: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Return 0 and 1 as bool; raises ShapeError, naming `name`, if there are other numbers."""
+    flags = np.asarray(array, np.bool_)
     if array.dtype != np.bool_ and not (flags == array).all():
         raise ShapeError(
             f"{name} action units must be 0 or 1; other numbers or NaN were found; drop invalid frames first"
