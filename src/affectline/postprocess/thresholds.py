@@ -46,8 +46,8 @@ def best_threshold(scores: NDArray[np.floating], truth: NDArray[np.generic]) -> 
 
 def _between(high: np.floating, low: np.floating) -> float:
     middle = (float(high) + float(low)) / 2
-    # Halfway between two neighbours of float64 is one of them; the upper one keeps `>=` right.
-    return middle if middle > float(low) or high == low else float(high)
+    # Halfway between two neighbours, or rounded to the type of the scores, lies one of them: the upper keeps `>=` right.
+    return middle if high.dtype.type(middle) > low or high == low else float(high)
 
 
 def best_thresholds(scores: NDArray[np.floating], truth: NDArray[np.generic]) -> NDArray[np.float64]:
