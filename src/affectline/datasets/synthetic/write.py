@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -105,18 +105,18 @@ def write_synthetic(out: Path, options: SynthOptions, on_progress: ProgressHook 
     writer = _Writer(out, options, design)
     plan = _plan(options)
     kept: list[SyntheticVideo] = []
-    labels: dict[str, list[SyntheticVideo]] = {TRAIN: [], VALIDATION: []}
+    seen = {TRAIN: _Seen(), VALIDATION: _Seen()}
     with ThreadPoolExecutor(2) as pool:
         for done, video in enumerate(pool.map(writer.write, range(len(plan)), plan), start=1):
             if video.split == VALIDATION and len(kept) < MAX_CEILING_VIDEOS:
                 kept.append(video)
-            if video.split in labels:
-                labels[video.split].append(video)
+            if video.split in seen:
+                seen[video.split].add(video)
             on_progress(done, len(plan))
     writer.finish(plan)
     ceilings = find_ceilings(kept, design)
     counts = {split: sum(part == split for _, part, _ in plan) for split in (TRAIN, VALIDATION, TEST)}
-    result = SynthResult(counts, sum(n for _, _, n in plan), ceilings, tuple(_notes(labels)))
+    result = SynthResult(counts, sum(n for _, _, n in plan), ceilings, tuple(_notes(seen)))
     _write_description(out, options, design, result, writer.backbones)
     return result
 
@@ -242,17 +242,33 @@ def _write_latents(path: Path, video: SyntheticVideo) -> None:
         sink.write_table(table)
 
 
-def _notes(videos: dict[str, list[SyntheticVideo]]) -> list[str]:
+class _Seen:
+    """Which classes and units occur in a split."""
+
+    def __init__(self) -> None:
+        self._expressions = np.zeros(len(Task.EXPR.official_labels), np.bool_)
+        self._units = np.zeros(len(Task.AU.official_labels), np.bool_)
+
+    def add(self, video: SyntheticVideo) -> None:
+        codes, units = video.annotated[Task.EXPR], video.annotated[Task.AU]
+        self._expressions |= np.isin(np.arange(len(self._expressions)), codes)
+        self._units |= (units == 1).any(axis=0)
+
+    def missing(self) -> list[str]:
+        """Return the labels that never occur."""
+        labels = (*Task.EXPR.official_labels, *Task.AU.official_labels)
+        return [
+            label for label, is_there in zip(labels, (*self._expressions, *self._units), strict=True) if not is_there
+        ]
+
+
+def _notes(seen: Mapping[str, _Seen]) -> list[str]:
     """Return what is odd about a small set: classes or units that a split does not have."""
-    notes = []
-    for split, part in videos.items():
-        codes = np.concatenate([video.annotated[Task.EXPR] for video in part])
-        units = np.concatenate([video.annotated[Task.AU] for video in part])
-        missing = [label for number, label in enumerate(Task.EXPR.official_labels) if not (codes == number).any()]
-        missing += [label for number, label in enumerate(Task.AU.official_labels) if not (units[:, number] == 1).any()]
-        if missing:
-            notes.append(f"{split} has no example of {', '.join(missing)}: make more videos or longer ones")
-    return notes
+    return [
+        f"{split} has no example of {', '.join(missing)}: make more videos or longer ones"
+        for split, part in seen.items()
+        if (missing := part.missing())
+    ]
 
 
 def _write_description(
