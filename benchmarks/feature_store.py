@@ -2,8 +2,8 @@
 
     python benchmarks/feature_store.py [--crops 3000] [--rows 2900000] [--folder DIR]
 
-Extraction: a folder `cropped` of JPEGs of 224 px through a random network in the layout of EfficientNet-B0 and through
-the default backbone, as `affectline extract` does it. The bound beside each is the network alone, on all cores, in the
+Extraction: a folder `cropped` of JPEGs (112 px, like Aff-Wild2's aligned crops) through a random network in the layout
+of EfficientNet-B0 and through the default backbone, as `affectline extract` does it. The bound beside each is the network alone, on all cores, in the
 same batches, fed with crops that are prepared already.
 
 Reading: 2.9 million rows of 1280-d float16 embeddings, once in random order in batches of 512, in a process that may
@@ -43,6 +43,7 @@ def main() -> None:
     """Make the data, measure, each part in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--crops", type=int, default=3000)
+    parser.add_argument("--size", type=int, default=112, help="of the crops, pixels")
     parser.add_argument("--rows", type=int, default=2_900_000)
     parser.add_argument("--folder", type=Path, help="where the data are kept; made if they are not there")
     parts = {
@@ -79,18 +80,18 @@ def make_data(arguments: argparse.Namespace) -> Figures:
         network.with_suffix(".json").write_text(EXAMPLE_DESCRIPTION)
     crops = _root(arguments) / "cropped"
     if not crops.exists():
-        _make_crops(crops / "clip", arguments.crops)
+        _make_crops(crops / "clip", arguments.crops, arguments.size)
     if not (_root(arguments) / "store").exists():
         _make_store(FeatureStore(_root(arguments) / "store", create=True), arguments.rows)
     return {"seconds": round(time.perf_counter() - begin, 1)}
 
 
-def _make_crops(folder: Path, n: int) -> None:
+def _make_crops(folder: Path, n: int, size: int) -> None:
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for frame in range(n):
         coarse = rng.integers(0, 256, (14, 14, 3), np.uint8)
-        picture = cv2.resize(coarse, (224, 224), interpolation=cv2.INTER_CUBIC)
+        picture = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
         cv2.imwrite(str(folder / crop_name(frame)), picture)
 
 

@@ -46,7 +46,7 @@ def best_threshold(scores: NDArray[np.floating], truth: NDArray[np.generic]) -> 
 
 def _between(high: np.floating, low: np.floating) -> float:
     middle = (float(high) + float(low)) / 2
-    # Halfway between two neighbours, or rounded to the type of the scores, lies one of them: the upper keeps `>=` right.
+    # Halfway between two neighbours, rounded to the scores' type, may lie one of them: the upper keeps `>=` right.
     return middle if high.dtype.type(middle) > low or high == low else float(high)
 
 
