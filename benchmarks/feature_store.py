@@ -3,8 +3,8 @@
     python benchmarks/feature_store.py [--crops 3000] [--rows 2900000] [--folder DIR]
 
 Extraction: a folder `cropped` of JPEGs (112 px, like Aff-Wild2's aligned crops) through a random network in the layout
-of EfficientNet-B0 and through the default backbone, as `affectline extract` does it. The bound beside each is the network alone, on all cores, in the
-same batches, fed with crops that are prepared already.
+of EfficientNet-B0 and through the default backbone, as `affectline extract` does it. The bound beside each is the
+network alone, on all cores, in the same batches, fed with crops that are prepared already.
 
 Reading: 2.9 million rows of 1280-d float16 embeddings, once in random order in batches of 512, in a process that may
 use 4 GB with all files that it has in memory. The bound beside it is reading the same files from first to last byte.
