@@ -85,11 +85,12 @@ def _params(  # noqa: PLR0913, PLR0917 - one for each option
     from dataclasses import replace
 
     from affectline.features import parse_parts
-    from affectline.training.params import DEFAULTS
+    from affectline.training.params import default_params
 
-    given = {"epochs": epochs, "hidden": hidden, "l2": l2, "parts": None if inputs is None else parse_parts(inputs)}
+    given = {"epochs": epochs, "hidden": hidden, "l2": l2}
     chosen = {name: value for name, value in given.items() if value is not None}
-    return replace(DEFAULTS[task], seed=seed, allow_empty_classes=allow_empty_classes, **chosen)  # type: ignore[arg-type]  # mypy does not see into **
+    params = default_params(task, None if inputs is None else parse_parts(inputs))
+    return replace(params, seed=seed, allow_empty_classes=allow_empty_classes, **chosen)  # type: ignore[arg-type]  # mypy does not see into **
 
 
 def _show_epoch(done: int, total: int, loss: float, score: float | None) -> None:

@@ -51,8 +51,9 @@ class Blended:
     Attributes:
         head: the blend, with its decision; heads with weight 0 are left out.
         weights: one for each head that was given, sum 1.
-        held_out_p: score of such blends on held-out videos, at one radius.
+        held_out_p: score of what was chosen on held-out videos, at one radius.
         part_held_out_p: likewise of each head alone.
+        mixed_held_out_p: likewise of the mixture that was looked for, also where a head alone was chosen instead.
         tuned: its decision and metrics.
     """
 
@@ -60,6 +61,7 @@ class Blended:
     weights: tuple[float, ...]
     held_out_p: float
     part_held_out_p: tuple[float, ...]
+    mixed_held_out_p: float
     tuned: Tuned
 
 
@@ -106,11 +108,12 @@ def blend_heads(
         alone = tune_scores(data, parts[best], options.tune)
         if alone.validation["p"] > tuned.validation["p"]:
             weights, tuned = tuple(float(number == best) for number in range(len(heads))), alone
-    held_out = {"blend_p_held_out": found.blend_p, "best_part_p_held_out": found.part_p[best]}
+    held_out_p = found.part_p[best] if weights[best] == 1 else found.blend_p
+    held_out = {"blend_p_held_out": held_out_p, "best_part_p_held_out": found.part_p[best]}
     tuned = replace(tuned, validation={**tuned.validation, **held_out})
     blend = _join(heads, weights, names or [str(number) for number in range(1, len(heads) + 1)], options)
     blend = blend.with_card(tuned_card(blend.card, data, tuned))
-    return Blended(blend, weights, found.blend_p, found.part_p, tuned)
+    return Blended(blend, weights, held_out_p, found.part_p, found.blend_p, tuned)
 
 
 def _weights(parts: Sequence[Sequence[SequenceScores]], data: LabelledTables, options: BlendOptions) -> WeightsFound:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from affectline.errors import InputError
@@ -52,14 +52,26 @@ class TrainParams:
             )
 
 
+LOGITS_L2, EMBEDDING_L2 = 1e-4, 0.05
+"""L2 of the VA head on ten numbers, and on an embedding of a thousand."""
+
 DEFAULTS: Final = {
-    Task.VA: TrainParams(hidden=0, epochs=20, patience=5, batch_size=4096, learning_rate=3e-3, l2=1e-4),
+    Task.VA: TrainParams(hidden=0, epochs=20, patience=5, batch_size=4096, learning_rate=3e-3, l2=LOGITS_L2),
     Task.EXPR: TrainParams(epochs=15, patience=4, l2=0.1),
     Task.AU: TrainParams(epochs=15, patience=4, l2=0.005),
 }
 """The paper's recipes: for VA two tanh outputs right on the logits, for EXPR and AU a hidden layer of 128. Epochs,
 L2, learning rate and batch size were chosen on synthetic data (docs/training.md): with few videos a hidden layer with
 the notebook's settings (10 epochs at 1e-3 without L2) learns the videos by heart."""
+
+
+def default_params(task: Task, parts: tuple[FeaturePart, ...] | None = None) -> TrainParams:
+    """Return how a head of this task is trained on these parts if nobody says otherwise; None: on `default_parts`."""
+    params = replace(DEFAULTS[task], parts=parts)
+    if task is Task.VA and FeaturePart.EMBEDDING in (parts or ()):
+        return replace(params, l2=EMBEDDING_L2)
+    return params
+
 
 MIN_STEPS: Final = 50
 """Steps that an epoch should have: smaller sets are cut into smaller batches, down to `MIN_BATCH`."""

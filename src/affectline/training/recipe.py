@@ -21,7 +21,7 @@ from affectline.heads.head_file import SavableHead, load_head, save_head
 from affectline.labels import Task
 from affectline.training.automl import AutomlParams, AutomlTrainer
 from affectline.training.heads import MODELS, PERCEPTRONS, HeadTrainer, PretrainedTrainer
-from affectline.training.params import DEFAULTS, TrainParams
+from affectline.training.params import TrainParams, default_params
 from affectline.training.perceptron import EpochHook, RunOptions, ignore_epochs
 
 CHECKPOINT_SUFFIX: Final = ".part"
@@ -108,7 +108,7 @@ def _trainer(recipe: Recipe, run: RunOptions) -> HeadTrainer:
         return PretrainedTrainer()
     if recipe.model == "automl":
         return AutomlTrainer(recipe.automl)
-    return PERCEPTRONS[recipe.model](recipe.params or DEFAULTS[recipe.task], run)
+    return PERCEPTRONS[recipe.model](recipe.params or default_params(recipe.task), run)
 
 
 def _decided(head: Head, recipe: Recipe, valid: LabelledTables | None) -> Head:

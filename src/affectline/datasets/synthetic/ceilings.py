@@ -105,11 +105,7 @@ def _logit_matrix(design: Design) -> NDArray[np.float64]:
 
 def noise_of(number: int) -> tuple[Spectrum, Spectrum]:
     """Return the whole noise of a backbone on the dimensions 0 to 7 and on 8 to 19."""
-    first, second = (
-        Spectrum(noise.shared.slow, noise.shared.white + noise.own[number], noise.shared.constant)
-        for noise in (EXPRESSIVE_NOISE, MUSCULAR_NOISE)
-    )
-    return first, second
+    return EXPRESSIVE_NOISE.of(number), MUSCULAR_NOISE.of(number)
 
 
 def _from_one_frame(

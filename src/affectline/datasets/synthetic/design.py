@@ -30,15 +30,25 @@ class Noise:
 
     Attributes:
         shared: the same for every backbone: constant for a subject, slow, and white.
-        own: white, of each backbone alone, in the order of `BACKBONES`.
+        own: of each backbone alone, in the order of `BACKBONES`: slow and white.
     """
 
     shared: Spectrum
-    own: tuple[float, float]
+    own: tuple[Spectrum, Spectrum]
+
+    def of(self, number: int) -> Spectrum:
+        """Return the whole noise of one backbone."""
+        return self.shared + self.own[number]
 
 
-EXPRESSIVE_NOISE: Final = Noise(Spectrum(slow=((0.40, 0.6 * FPS),), white=0.50, constant=0.10), own=(0.50, 1.20))
-MUSCULAR_NOISE: Final = Noise(Spectrum(slow=((0.15, 1.0 * FPS),), white=0.25, constant=0.10), own=(0.30, 0.80))
+EXPRESSIVE_NOISE: Final = Noise(
+    Spectrum(slow=((0.15, 0.6 * FPS),), white=0.50, constant=0.10),
+    (Spectrum(slow=((0.25, 0.6 * FPS),), white=0.50), Spectrum(slow=((0.45, 0.6 * FPS),), white=1.00)),
+)
+MUSCULAR_NOISE: Final = Noise(
+    Spectrum(slow=((0.05, 1.0 * FPS),), white=0.25, constant=0.10),
+    (Spectrum(slow=((0.10, 1.0 * FPS),), white=0.30), Spectrum(slow=((0.25, 1.0 * FPS),), white=0.65)),
+)
 
 
 @dataclass(frozen=True, slots=True)

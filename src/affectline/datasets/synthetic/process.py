@@ -30,6 +30,10 @@ class Spectrum:
         """The variance at any frame."""
         return sum(variance for variance, _ in self.slow) + self.white + self.constant
 
+    def __add__(self, other: Spectrum) -> Spectrum:
+        """Return the covariance of the sum of two independent processes."""
+        return Spectrum(self.slow + other.slow, self.white + other.white, self.constant + other.constant)
+
     def eigenvalues(self, n_frames: int) -> NDArray[np.float64]:
         """Return the variance of each Fourier coefficient (orthonormal transform), shape (n_frames // 2 + 1,)."""
         frames = np.arange(n_frames)

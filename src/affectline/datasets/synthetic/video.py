@@ -22,6 +22,7 @@ from affectline.datasets.synthetic.design import (
     VA_LABEL,
     Design,
 )
+from affectline.datasets.synthetic.process import Spectrum
 from affectline.labels import Task
 from affectline.records import FloatArray
 
@@ -51,23 +52,11 @@ class SyntheticVideo:
 
 def make_video(name: str, split: str, n_frames: int, design: Design, rng: np.random.Generator) -> SyntheticVideo:
     """Return a video that depends on the arguments and the state of `rng` alone."""
-    n_muscular = N_LATENT - N_EXPRESSIVE
-    latents = np.concatenate(
-        [EXPRESSIVE.draw(n_frames, N_EXPRESSIVE, rng), MUSCULAR.draw(n_frames, n_muscular, rng)], axis=1
-    )
-    shared = np.concatenate(
-        [
-            EXPRESSIVE_NOISE.shared.draw(n_frames, N_EXPRESSIVE, rng),
-            MUSCULAR_NOISE.shared.draw(n_frames, n_muscular, rng),
-        ],
-        axis=1,
-    )
+    latents = _draw(EXPRESSIVE, MUSCULAR, n_frames, rng)
+    shared = _draw(EXPRESSIVE_NOISE.shared, MUSCULAR_NOISE.shared, n_frames, rng)
     evidence = []
     for number in range(len(BACKBONES)):
-        spread = np.sqrt(
-            np.repeat([EXPRESSIVE_NOISE.own[number], MUSCULAR_NOISE.own[number]], [N_EXPRESSIVE, n_muscular])
-        )
-        own = spread * rng.standard_normal((n_frames, N_LATENT))
+        own = _draw(EXPRESSIVE_NOISE.own[number], MUSCULAR_NOISE.own[number], n_frames, rng)
         evidence.append((latents + shared + own).astype(np.float32))
     labels = _labels(latents, design, rng)
     annotated = {task: _with_invalid(task, values, rng) for task, values in labels.items()}
@@ -75,6 +64,12 @@ def make_video(name: str, split: str, n_frames: int, design: Design, rng: np.ran
     if not has_face.any():
         has_face[n_frames // 2] = True
     return SyntheticVideo(name, split, latents.astype(np.float32), tuple(evidence), labels, annotated, has_face)
+
+
+def _draw(expressive: Spectrum, muscular: Spectrum, n_frames: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return paths of all dimensions, shape (n_frames, 20)."""
+    paths = (expressive.draw(n_frames, N_EXPRESSIVE, rng), muscular.draw(n_frames, N_LATENT - N_EXPRESSIVE, rng))
+    return np.concatenate(paths, axis=1)
 
 
 def _labels(latents: NDArray[np.float64], design: Design, rng: np.random.Generator) -> dict[Task, NDArray[np.generic]]:
