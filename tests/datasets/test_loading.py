@@ -173,6 +173,7 @@ class TestOwnLabels:
                 "video,frame,valence,arousal\nclip,0,0,0\nclip,0,1,1\n",
                 "line 3: the same face and frame has a label in line 2",
             ),
+            ("video,frame,valence,valence\nclip,0,0,0\n", "line 1: several columns are called valence"),
             ("video,frame,valence,arousal,split\nclip,0,0,0,test\n", "line 2: split must be train or val, got 'test'"),
         ],
     )
@@ -185,6 +186,10 @@ class TestOwnLabels:
             self.load(tmp_path, "video,frame,expression\nclip,0,joy\n", Task.EXPR)
         with pytest.raises(InputError, match=r"line 2: au12 must be 0 or 1 .*, got '0.5'"):
             self.load(tmp_path, "video,frame,au12\nclip,0,0.5\n", Task.AU)
+
+    def test_a_line_of_another_length(self, tmp_path: Path) -> None:
+        with pytest.raises(InputFileError, match="Expected 3 columns, got 2"):
+            self.load(tmp_path, "video,frame,valence\nclip,0\n")
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(InputFileError, match=r"labels\.csv"):

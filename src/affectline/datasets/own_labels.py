@@ -202,9 +202,14 @@ def _read(path: Path) -> pa.Table:
         column_types={name: pa.string() for name in KNOWN_COLUMNS}, strings_can_be_null=False
     )
     try:
-        return pyarrow.csv.read_csv(path, convert_options=options)
+        table = pyarrow.csv.read_csv(path, convert_options=options)
     except (OSError, pa.ArrowInvalid) as error:
-        raise InputFileError(f"cannot read {path}: {error}; it must be a CSV file with a header line") from error
+        reason = ascii(str(error))[1:-1]
+        raise InputFileError(f"cannot read {path}: {reason}; it must be a CSV file with a header line") from error
+    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+    if twice:
+        raise InputError(f"{path}, line 1: several columns are called {', '.join(twice)}; leave one of each")
+    return table
 
 
 class _Cells:
@@ -289,7 +294,10 @@ def _splits(cells: _Cells, names: list[str], n: int) -> NDArray[np.str_]:
     videos = np.array([_stem(word) for word in cells.words("video")])
     both = sorted(set(videos[found == TRAIN].tolist()) & set(videos[found == VALIDATION].tolist()))
     if both:
-        raise InputError(f"the video {both[0]!r} is in both splits of the labels; frames of one video are nearly equal")
+        raise InputError(
+            f"the video {both[0]!r} is in both splits of the labels; frames of one video are nearly equal, so give all "
+            "its rows one split"
+        )
     return found
 
 

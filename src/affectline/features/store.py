@@ -126,6 +126,8 @@ class FeatureStore:
             InputError: there is none, or more than one.
         """
         known = dict.fromkeys((entry.backbone, entry.digest) for entry in self.entries)
+        if not known:
+            raise InputError(f"the feature store {self.folder} is empty; fill it with `affectline extract`")
         if wanted is None:
             found = list(known)
         else:
@@ -136,8 +138,8 @@ class FeatureStore:
                 if name == wanted or (by_digest and digest.startswith(wanted.lower()))
             ]
         if len(found) != 1:
-            there = ", ".join(f"{name} ({digest[:12]})" for name, digest in known) or "none"
-            asked = "several backbones" if wanted is None and found else f"no single backbone {wanted or ''}".rstrip()
+            there = ", ".join(f"{name} ({digest[:12]})" for name, digest in known)
+            asked = "several backbones" if wanted is None else f"no single backbone {wanted}"
             raise InputError(
                 f"{self.folder} has features of {asked}; there are: {there}; name one with --backbone, by its name or "
                 f"the first {MIN_DIGITS} digits or more of its sha256"
