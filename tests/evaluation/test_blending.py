@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from labelled_examples import DIGEST, OTHER_DIGEST, noisy_data, reading_head, sequence, tables
 
 from affectline.errors import InputError
 from affectline.evaluation.blending import BlendOptions, blend_heads, parse_method
@@ -15,6 +14,7 @@ from affectline.features import CropKind
 from affectline.heads.head import Decision
 from affectline.heads.head_file import load_head, save_head
 from affectline.labels import Task
+from labelled_examples import DIGEST, OTHER_DIGEST, noisy_data, reading_head, sequence, tables
 
 TASKS = pytest.mark.parametrize("task", list(Task), ids=lambda task: task.value)
 QUICK = BlendOptions(tune=TuneOptions(radii=(0, 2, 4, 6, 9)))

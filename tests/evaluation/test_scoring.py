@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from labelled_examples import noisy_data, reading_head, sequence, tables
 
 from affectline.errors import ShapeError
 from affectline.evaluation.scoring import (
@@ -14,6 +13,7 @@ from affectline.evaluation.scoring import (
 )
 from affectline.heads.head import Decision
 from affectline.labels import Task
+from labelled_examples import noisy_data, reading_head, sequence, tables
 
 
 def one_hot(label: int) -> list[float]:

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from labelled_examples import DIGEST, OTHER_DIGEST, make_info, make_table, reading_head, sequence, tables
 
 from affectline.errors import InputError
 from affectline.evaluation.sequence_scores import decide, frame_interval_s, neutral_scores, score_sequences
 from affectline.heads.head import Decision
 from affectline.labels import Task
+from labelled_examples import DIGEST, OTHER_DIGEST, make_info, make_table, reading_head, sequence, tables
 
 
 def test_gaps_are_filled_and_edges_copied() -> None:

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from feature_stores import put_two_faces, put_video
-from labelled_examples import OTHER_DIGEST, reading_head
 
 from affectline.datasets.submission import Sample, sample_of
 from affectline.errors import InputError
@@ -15,6 +13,8 @@ from affectline.evaluation.submit import VideoTables, submission_values
 from affectline.features import CropKind
 from affectline.heads.head import Decision
 from affectline.labels import Task
+from feature_stores import put_two_faces, put_video
+from labelled_examples import OTHER_DIGEST, reading_head
 
 UNITS = tuple(Task.AU.official_labels)
 
