@@ -259,7 +259,10 @@ class TestCommand:
     def test_trains_and_prints_the_metrics(self, synthetic: Path, tmp_path: Path) -> None:
         result = CliRunner().invoke(app, self.arguments(synthetic, tmp_path / "h", "--model", "gated", "--epochs", "2"))
         assert result.exit_code == 0, result.output
-        assert "p_frame_wise" in result.stdout
+        card = load_head(tmp_path / "h").card
+        lines = [line.rsplit(maxsplit=1) for line in result.stdout.splitlines()]
+        assert ["P, unsmoothed", f"{card.validation['p_frame_wise']:.4f}"] in lines
+        assert [f"P, radius {card.decision.radius_s:.3g} s", f"{card.validation['p']:.4f}"] in lines
         assert isinstance(load_head(tmp_path / "h"), GatedHead)
 
     def test_names_a_folder_that_is_not_there(self, synthetic: Path, tmp_path: Path) -> None:

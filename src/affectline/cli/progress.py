@@ -66,6 +66,13 @@ class Progress:
             self._last_line_s = time.monotonic()
             print(f"{text} {done}" + (f" of {total}" if total else ""), file=sys.stderr, flush=True)
 
+    def say(self, text: str) -> None:
+        """Write a line to stderr, above the bar if there is one."""
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
     def finish(self, result: JobResult) -> None:
         """Say what came of the present input."""
         if self._bar is not None and self._task is not None:

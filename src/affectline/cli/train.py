@@ -10,6 +10,8 @@ import typer
 from affectline.cli.arguments import BACKBONES, CROPS, DATA, LABELS, SEED, STORE, TASK, TRAIN_LIST, VAL_LIST
 
 if TYPE_CHECKING:
+    from affectline.cli.progress import Progress
+    from affectline.heads.head import HeadCard
     from affectline.labels import Task
     from affectline.training.params import TrainParams
 
@@ -44,7 +46,10 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed run stopped.")] = False,
 ) -> None:
     """Train a head on stored features; choose its radius and thresholds on the validation videos."""
+    from functools import partial
+
     from affectline.cli.arguments import data_options, parse_filter, parse_task
+    from affectline.cli.progress import Progress
     from affectline.evaluation.tuning import TuneOptions
     from affectline.training.automl import AutomlParams
     from affectline.training.recipe import Recipe, train_head
@@ -61,12 +66,22 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
         TuneOptions(mode=parse_filter(filter_mode), thresholds=thresholds, paper_exact=paper_exact, seed=seed),  # type: ignore[arg-type]  # it checks the word
         decision_from,
     )
-    trained = train_head(recipe, output, resume=resume, on_epoch=_show_epoch)
+    with Progress() as progress:
+        progress.begin(which.value)
+        if model == "automl":
+            progress.say(f"LightAutoML searches for about {time_limit:g} s")
+        trained = train_head(
+            recipe,
+            output,
+            resume=resume,
+            on_epoch=partial(_show_epoch, progress),
+            on_progress=partial(progress.advance, "models" if model == "automl" else "frames"),
+        )
     for note in trained.notes:
         typer.echo(f"note: {note}", err=True)
     card = trained.head.card
-    for name, value in card.validation.items():
-        typer.echo(f"{name:<28} {value:.4f}")
+    if card.validation:
+        typer.echo(_figures(card))
     digest = getattr(trained.head, "pickle_digest", None)
     if digest is not None:
         typer.echo(f"opens with --trust-pickle {digest}")
@@ -93,6 +108,23 @@ def _params(  # noqa: PLR0913, PLR0917 - one for each option
     return replace(params, seed=seed, allow_empty_classes=allow_empty_classes, **chosen)  # type: ignore[arg-type]  # mypy does not see into **
 
 
-def _show_epoch(done: int, total: int, loss: float, score: float | None) -> None:
+def _show_epoch(progress: Progress, done: int, total: int, loss: float, score: float | None) -> None:
     scored = "" if score is None else f", validation {score:.4f}"
-    typer.echo(f"epoch {done} of {total}: loss {loss:.4f}{scored}", err=True)
+    progress.say(f"epoch {done} of {total}: loss {loss:.4f}{scored}")
+
+
+def _figures(card: HeadCard) -> str:
+    """Return the metrics of a card as a table; a line above says what they rest on."""
+    from affectline.cli.text_table import aligned
+    from affectline.evaluation.scoring import TUNED_ON
+    from affectline.evaluation.tuning import FRAME_WISE
+
+    names = {"p": f"P, radius {card.decision.radius_s:.3g} s", FRAME_WISE: "P, unsmoothed", "p_held_out": "P, cv"}
+    rows = [
+        [names.get(name, name.replace("_", " ").replace("ccc", "CCC").replace("f1", "F1")), f"{value:.4f}"]
+        for name, value in card.validation.items()
+        if name != "frames"
+    ]
+    frames = int(card.validation["frames"])
+    head = f"{card.training[TUNED_ON]}, {frames:,} labelled frames; radius and thresholds were chosen on them:"
+    return f"{head}\n{aligned(rows)}"

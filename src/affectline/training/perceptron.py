@@ -20,6 +20,7 @@ from affectline.heads.mlp import DenseLayer, MlpHead
 from affectline.labels import Task
 from affectline.metrics.report import make_report
 from affectline.postprocess.thresholds import FIXED_THRESHOLD
+from affectline.progress import ProgressHook, ignore_progress
 from affectline.records import FaceFeatures, FloatArray
 from affectline.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from affectline.training.examples import Examples, check_examples
@@ -42,11 +43,13 @@ class RunOptions:
         checkpoint: file that holds the state behind the last epoch; None keeps none.
         resume: go on from the checkpoint, if there is one.
         on_epoch: told after each epoch.
+        on_progress: told after each step how many frames are done, of those of all epochs.
     """
 
     checkpoint: Path | None = None
     resume: bool = False
     on_epoch: EpochHook = ignore_epochs
+    on_progress: ProgressHook = ignore_progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ def train_perceptron(
         if state is not None:
             fit.restore(*state)
     while not fit.is_over():
-        loss, score = fit.one_epoch()
+        loss, score = fit.one_epoch(run.on_progress)
         if run.checkpoint is not None:
             save_checkpoint(run.checkpoint, replace(fit.progress, settings=settings), fit.tensors())
         run.on_epoch(fit.progress.epoch, params.epochs, loss, score)
@@ -118,7 +121,7 @@ class _Fit:
         is_stuck = self._valid is not None and progress.epoch - progress.best_epoch >= params.patience
         return progress.epoch >= params.epochs or is_stuck
 
-    def one_epoch(self) -> tuple[float, float | None]:
+    def one_epoch(self, on_progress: ProgressHook) -> tuple[float, float | None]:
         """Run once through the training data; return the mean loss and the validation score."""
         epoch = self.progress.epoch
         seed = int(np.random.SeedSequence([self._params.seed, epoch]).generate_state(1)[0])
@@ -136,6 +139,7 @@ class _Fit:
             self._average()
             losses += float(loss.detach()) * len(inputs)
             n += len(inputs)
+            on_progress(epoch * len(self._train) + n, self._params.epochs * len(self._train))
         score = self._note(epoch + 1)
         return losses / max(n, 1), score
 

@@ -19,6 +19,7 @@ from affectline.evaluation.tuning import TuneOptions, tune_decision, tuned_head
 from affectline.heads.head import Decision, Head
 from affectline.heads.head_file import SavableHead, load_head, save_head
 from affectline.labels import Task
+from affectline.progress import ProgressHook, ignore_progress
 from affectline.training.automl import AutomlParams, AutomlTrainer
 from affectline.training.heads import MODELS, PERCEPTRONS, HeadTrainer, PretrainedTrainer
 from affectline.training.params import TrainParams, default_params
@@ -72,7 +73,14 @@ class Trained:
     notes: tuple[str, ...]
 
 
-def train_head(recipe: Recipe, output: Path, *, resume: bool = False, on_epoch: EpochHook = ignore_epochs) -> Trained:
+def train_head(
+    recipe: Recipe,
+    output: Path,
+    *,
+    resume: bool = False,
+    on_epoch: EpochHook = ignore_epochs,
+    on_progress: ProgressHook = ignore_progress,
+) -> Trained:
     """Train a head, tune its decision and save it.
 
     A perceptron leaves its state beside the output after every epoch; `resume` goes on from there.
@@ -82,6 +90,7 @@ def train_head(recipe: Recipe, output: Path, *, resume: bool = False, on_epoch: 
         output: the head file.
         resume: go on where a killed run of the same recipe stopped.
         on_epoch: told after each epoch.
+        on_progress: told how many frames of all epochs are done; with `automl`, how many models.
 
     Raises:
         AffectlineError: the data cannot be read or learned from, or the head cannot be saved.
@@ -92,7 +101,7 @@ def train_head(recipe: Recipe, output: Path, *, resume: bool = False, on_epoch: 
     held_out = recipe.on == TRAIN and has_split(recipe.task, VALIDATION, recipe.data)
     valid = load_labelled(recipe.task, VALIDATION, recipe.data) if held_out else None
     checkpoint = output.with_name(f".{output.name}{CHECKPOINT_SUFFIX}")
-    trainer = _trainer(recipe, RunOptions(checkpoint, resume, on_epoch))
+    trainer = _trainer(recipe, RunOptions(checkpoint, resume, on_epoch, on_progress))
     head: Head = trainer.fit(train, valid)
     head = head.with_card(replace(head.card, training=_training(recipe, train, valid, trainer)))
     head = _decided(head, recipe, valid)
@@ -107,7 +116,7 @@ def _trainer(recipe: Recipe, run: RunOptions) -> HeadTrainer:
     if recipe.model == "pretrained":
         return PretrainedTrainer()
     if recipe.model == "automl":
-        return AutomlTrainer(recipe.automl)
+        return AutomlTrainer(recipe.automl, run.on_progress)
     return PERCEPTRONS[recipe.model](recipe.params or default_params(recipe.task), run)
 
 
