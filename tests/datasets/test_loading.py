@@ -15,6 +15,7 @@ from affectline.features.store import FeatureStore
 from affectline.features.writer import write_features
 from affectline.labels import Task
 from affectline.records import FaceFeatures
+from feature_stores import put_two_faces
 from labelled_examples import DIGEST, OTHER_DIGEST, make_info
 
 
@@ -48,6 +49,16 @@ class TestAffWild2:
         assert one.target.tolist() == [1, 2, 3, 4]
         assert one.has_face.tolist() == [True, True, True, False]
         assert one.labelled_rows.tolist() == [0, 1, 2]
+
+    def test_two_subjects_are_told_apart_in_the_features_of_their_video(self, tmp_path: Path) -> None:
+        put_two_faces(tmp_path / "store", "a", ((0, 100, 0.1), (0, 200, 0.9), (1, 120, 0.2), (2, 180, 0.8)), 3)
+        for side in ("left", "right"):
+            annotate(tmp_path, Task.VA, "Train_Set", f"a_{side}", np.array([[0.5, 0.5]] * 3))
+        data = load_labelled(Task.VA, "train", DataOptions(tmp_path / "store", tmp_path))
+        assert [(one.video, one.group, one.rows.tolist()) for one in data.sequences] == [
+            ("a_left", "a", [0, 2]),
+            ("a_right", "a", [1, 3]),
+        ]
 
     def test_leaves_out_and_names_videos_without_features(self, tmp_path: Path) -> None:
         put(tmp_path / "store", "a", [0])

@@ -8,8 +8,8 @@ import pytest
 
 from affectline.datasets.submission import Sample, sample_of
 from affectline.errors import InputError
-from affectline.evaluation.needed_features import digests_of, require_backbones, usual_crop_kind
-from affectline.evaluation.submit import VideoTables, submission_values
+from affectline.evaluation.needed_features import digests_of, require_backbones, usual_crop_kind, videos_for
+from affectline.evaluation.submit import submission_values
 from affectline.features import CropKind
 from affectline.heads.head import Decision
 from affectline.labels import Task
@@ -29,7 +29,7 @@ def test_gaps_are_filled_edges_copied_and_rows_follow_the_sample(tmp_path: Path)
     head = reading_head(Task.VA)
     # The sample asks for two frames more than the store knows of `a`.
     sample = taken(sample_of(Task.VA, {"a": 6, "b_left": 1}), [6, 5, 0, 1, 2, 3, 4])
-    found = submission_values(head, sample, VideoTables(store, head))
+    found = submission_values(head, sample, videos_for(store, head, "my.head"))
     assert found.values[:, 0] == pytest.approx([-0.5, 0.4, 0.0, 0.0, 0.2, 0.4, 0.4], abs=1e-6)
     assert found.without_face == ()
 
@@ -38,7 +38,7 @@ def test_scores_are_smoothed_over_all_frames_before_rows_are_taken(tmp_path: Pat
     store = put_video(tmp_path, Task.VA, "a", {frame: (0.9 * (frame == 1), 0.0) for frame in range(4)}, 4)
     head = reading_head(Task.VA, Decision(radius_s=1 / 30))
     sample = taken(sample_of(Task.VA, {"a": 4}), [0, 2])
-    assert submission_values(head, sample, VideoTables(store, head)).values[:, 0] == pytest.approx(
+    assert submission_values(head, sample, videos_for(store, head, "my.head")).values[:, 0] == pytest.approx(
         [0.45, 0.3], abs=1e-6
     )
 
@@ -47,7 +47,7 @@ def test_adjustment_and_thresholds_of_the_head_decide(tmp_path: Path) -> None:
     store = put_video(tmp_path / "e", Task.EXPR, "a", {0: [0.5, 0.4, *[0.1 / 6] * 6]}, 1)
     for factor, expected in ((1.0, 0), (2.0, 1)):
         head = reading_head(Task.EXPR, Decision(logit_adjustment=(0, np.log(factor), 0, 0, 0, 0, 0, 0)))
-        values = submission_values(head, sample_of(Task.EXPR, {"a": 1}), VideoTables(store, head)).values
+        values = submission_values(head, sample_of(Task.EXPR, {"a": 1}), videos_for(store, head, "my.head")).values
         assert values.tolist() == [expected]
 
 
@@ -55,7 +55,7 @@ def test_a_video_without_a_face_is_an_error_or_neutral(tmp_path: Path) -> None:
     put_video(tmp_path, Task.EXPR, "a", {0: [0.1, 0.3, *[0.1] * 6]}, 1)
     store = put_video(tmp_path, Task.EXPR, "dark", {}, 2)
     head = reading_head(Task.EXPR)
-    tables = VideoTables(store, head)
+    tables = videos_for(store, head, "my.head")
     sample = sample_of(Task.EXPR, {"dark": 2, "a": 1, "lost": 1})
     with pytest.raises(InputError, match=r"no face features of dark, lost; extract these videos, or .*--allow-missing"):
         submission_values(head, sample, tables)
@@ -70,7 +70,7 @@ def test_a_head_with_other_labels_is_refused(tmp_path: Path) -> None:
     store = put_video(tmp_path, Task.AU, "a", {0: (0.5, 0.5, 0.5)}, 1)
     head = reading_head(Task.AU)
     with pytest.raises(InputError, match=r"a submission needs AU1, .*AU26; the head gives AU1, AU2, AU4"):
-        submission_values(head, sample_of(Task.AU, {"a": 1}), VideoTables(store, head))
+        submission_values(head, sample_of(Task.AU, {"a": 1}), videos_for(store, head, "my.head"))
 
 
 class TestTwoSubjects:
@@ -84,27 +84,27 @@ class TestTwoSubjects:
     def test_each_has_a_side(self, video: str, expected: list[float], tmp_path: Path) -> None:
         store = put_two_faces(tmp_path, "v", self.FACES, 4)
         head = reading_head(Task.VA)
-        found = submission_values(head, sample_of(Task.VA, {video: 4}), VideoTables(store, head))
+        found = submission_values(head, sample_of(Task.VA, {video: 4}), videos_for(store, head, "my.head"))
         assert found.values[:, 0] == pytest.approx(expected, abs=1e-6)
 
     def test_a_lone_face_is_both(self, tmp_path: Path) -> None:
         store = put_two_faces(tmp_path, "v", ((0, 100, 0.1), (1, 120, 0.2)), 2)
         head = reading_head(Task.VA)
         for side in ("left", "right"):
-            found = submission_values(head, sample_of(Task.VA, {f"v_{side}": 2}), VideoTables(store, head))
+            found = submission_values(head, sample_of(Task.VA, {f"v_{side}": 2}), videos_for(store, head, "my.head"))
             assert found.values[:, 0] == pytest.approx([0.1, 0.2], abs=1e-6)
 
     def test_crops_do_not_tell_a_side(self, tmp_path: Path) -> None:
         store = put_video(tmp_path, Task.VA, "v", {0: (0.1, 0.2)}, 1)
         head = reading_head(Task.VA)
         with pytest.raises(InputError, match="v_left cannot be told from the other subject; extract the crop folder"):
-            submission_values(head, sample_of(Task.VA, {"v_left": 1}), VideoTables(store, head))
+            submission_values(head, sample_of(Task.VA, {"v_left": 1}), videos_for(store, head, "my.head"))
 
 
 def test_frame_counts_come_from_the_store(tmp_path: Path) -> None:
     put_video(tmp_path, Task.VA, "b", {0: (0, 0)}, 7)
     store = put_video(tmp_path, Task.VA, "a", {2: (0, 0)}, 5)
-    tables = VideoTables(store, reading_head(Task.VA))
+    tables = videos_for(store, reading_head(Task.VA), "my.head")
     assert list(tables.frame_counts(["b", "a", "a_right"]).items()) == [("b", 7), ("a", 5), ("a_right", 5)]
     with pytest.raises(InputError, match="has no features of c, d, e and 1 more, so their number"):
         tables.frame_counts(["a", "c", "d", "e", "f"])
@@ -116,7 +116,7 @@ def test_both_digests_are_named_where_the_backbone_differs(tmp_path: Path) -> No
     with pytest.raises(InputError, match=rf"my\.head .*sha256 {OTHER_DIGEST}\), but .*sha256 {'ab' * 32}\)"):
         require_backbones(store, head, "my.head")
     with pytest.raises(InputError, match=OTHER_DIGEST):
-        VideoTables(store, head)
+        videos_for(store, head, "my.head")
     put_video(tmp_path, Task.VA, "a", {0: (0, 0)}, 1, digest=OTHER_DIGEST)
     store.refresh()
     require_backbones(store, head, "my.head")

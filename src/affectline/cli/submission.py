@@ -33,21 +33,20 @@ def write(  # noqa: PLR0913, PLR0917 - one parameter for each option of the comm
     from affectline.cli.head_files import open_heads
     from affectline.datasets.submission import read_names, read_sample, sample_of, write_submission
     from affectline.errors import InputError
-    from affectline.evaluation.needed_features import usual_crop_kind
-    from affectline.evaluation.submit import VideoTables, submission_values
+    from affectline.evaluation.needed_features import videos_for
+    from affectline.evaluation.submit import submission_values
     from affectline.features.store import FeatureStore
 
     wanted = parse_task(task)
     (opened,) = open_heads([head], wanted, trust_pickle)
-    feature_store = FeatureStore(store)
-    tables = VideoTables(feature_store, opened, parse_crops(crops) or usual_crop_kind(feature_store, [opened]))
+    videos = videos_for(FeatureStore(store), opened, str(head), parse_crops(crops))
     if sample is not None and names is None:
         rows = read_sample(sample, wanted)
     elif names is not None and sample is None:
-        rows = sample_of(wanted, tables.frame_counts(read_names(names)))
+        rows = sample_of(wanted, videos.frame_counts(read_names(names)))
     else:
         raise InputError("give either --sample, the sample file of the challenge, or --list, names of videos")
-    found = submission_values(opened, rows, tables, allow_missing=allow_missing)
+    found = submission_values(opened, rows, videos, allow_missing=allow_missing)
     write_submission(output, wanted, rows, found.values)
     typer.echo(f"{len(rows)} rows of {len(rows.videos)} videos -> {output}")
     if found.without_face:

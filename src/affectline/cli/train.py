@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from affectline.heads.head import HeadCard
     from affectline.labels import Task
     from affectline.training.params import TrainParams
+    from affectline.training.recipe import Recipe, Trained
 
 
 def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
@@ -46,13 +47,10 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed run stopped.")] = False,
 ) -> None:
     """Train a head on stored features; choose its radius and thresholds on the validation videos."""
-    from functools import partial
-
     from affectline.cli.arguments import data_options, parse_filter, parse_task
-    from affectline.cli.progress import Progress
     from affectline.evaluation.tuning import TuneOptions
     from affectline.training.automl import AutomlParams
-    from affectline.training.recipe import Recipe, train_head
+    from affectline.training.recipe import Recipe
 
     which = parse_task(task)
     params = _params(which, inputs, epochs, hidden, l2, seed, allow_empty_classes)
@@ -66,26 +64,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
         TuneOptions(mode=parse_filter(filter_mode), thresholds=thresholds, paper_exact=paper_exact, seed=seed),  # type: ignore[arg-type]  # it checks the word
         decision_from,
     )
-    with Progress() as progress:
-        progress.begin(which.value)
-        if model == "automl":
-            progress.say(f"LightAutoML searches for about {time_limit:g} s")
-        trained = train_head(
-            recipe,
-            output,
-            resume=resume,
-            on_epoch=partial(_show_epoch, progress),
-            on_progress=partial(progress.advance, "models" if model == "automl" else "frames"),
-        )
-    for note in trained.notes:
-        typer.echo(f"note: {note}", err=True)
-    card = trained.head.card
-    if card.validation:
-        typer.echo(_figures(card))
-    digest = getattr(trained.head, "pickle_digest", None)
-    if digest is not None:
-        typer.echo(f"opens with --trust-pickle {digest}")
-    typer.echo(f"{which.value} head for {card.backbones[0].name} -> {output}")
+    _show(_trained(recipe, output, resume), output)
 
 
 def _params(  # noqa: PLR0913, PLR0917 - one for each option
@@ -106,6 +85,38 @@ def _params(  # noqa: PLR0913, PLR0917 - one for each option
     chosen = {name: value for name, value in given.items() if value is not None}
     params = default_params(task, None if inputs is None else parse_parts(inputs))
     return replace(params, seed=seed, allow_empty_classes=allow_empty_classes, **chosen)  # type: ignore[arg-type]  # mypy does not see into **
+
+
+def _trained(recipe: Recipe, output: Path, resume: bool) -> Trained:
+    from functools import partial
+
+    from affectline.cli.progress import Progress
+    from affectline.training.recipe import train_head
+
+    is_search = recipe.model == "automl"
+    with Progress() as progress:
+        progress.begin(recipe.task.value)
+        if is_search:
+            progress.say(f"LightAutoML searches for about {recipe.automl.timeout_s:g} s")
+        return train_head(
+            recipe,
+            output,
+            resume=resume,
+            on_epoch=partial(_show_epoch, progress),
+            on_progress=partial(progress.advance, "models" if is_search else "frames"),
+        )
+
+
+def _show(trained: Trained, output: Path) -> None:
+    for note in trained.notes:
+        typer.echo(f"note: {note}", err=True)
+    card = trained.head.card
+    if card.validation:
+        typer.echo(_figures(card))
+    digest = getattr(trained.head, "pickle_digest", None)
+    if digest is not None:
+        typer.echo(f"opens with --trust-pickle {digest}")
+    typer.echo(f"{card.task.value} head for {card.backbones[0].name} -> {output}")
 
 
 def _show_epoch(progress: Progress, done: int, total: int, loss: float, score: float | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +11,10 @@ from affectline.datasets.affwild2 import split_files
 from affectline.datasets.annotations import read_annotation
 from affectline.datasets.labelled import TRAIN, VALIDATION, LabelledSequence, LabelledTables
 from affectline.datasets.own_labels import read_own_labels
-from affectline.datasets.sequences import largest_faces, make_sequence
+from affectline.datasets.sequences import make_sequence
+from affectline.datasets.stored_videos import StoredVideos
 from affectline.errors import InputError
-from affectline.features import CropKind, FeatureTable
+from affectline.features import CropKind
 from affectline.features.store import FeatureStore
 from affectline.labels import Task
 
@@ -67,15 +67,16 @@ def load_labelled(task: Task, split: str, options: DataOptions) -> LabelledTable
         InputError: the split is empty, splits overlap, or a label cannot be placed in its video.
     """
     store = FeatureStore(options.store)
-    tables = _Tables(store, options)
+    digests = [store.find_backbone(name)[1] for name in options.backbones or (None,)]
+    videos = StoredVideos(store, digests, options.crop_kind)
     missing: tuple[str, ...] = ()
     wanted = (TRAIN, VALIDATION) if split == TRAIN_AND_VALIDATION else (split,)
     if options.labels is not None:
         own = read_own_labels(options.labels, task)
-        sequences = [sequence for part in wanted for sequence in own.sequences(part, tables.of, tables.videos)]
+        sequences = [sequence for part in wanted for sequence in own.sequences(part, videos.tables, videos.names)]
         source, labels = f"{options.labels.name}, {split}", own.labels
     else:
-        sequences, missing = _affwild2(task, wanted, options, tables)
+        sequences, missing = _affwild2(task, wanted, options, videos)
         source, labels = f"Aff-Wild2 layout, {task.value} {split}", task.official_labels
     if not sequences:
         raise InputError(
@@ -94,44 +95,22 @@ def has_split(task: Task, split: str, options: DataOptions) -> bool:
     return bool(files.get(split))
 
 
-class _Tables:
-    """Opens the feature tables of a video for every backbone that is asked for."""
-
-    def __init__(self, store: FeatureStore, options: DataOptions) -> None:
-        self._store = store
-        wanted: tuple[str | None, ...] = options.backbones or (None,)
-        self._digests = [store.find_backbone(name)[1] for name in wanted]
-        self._kinds = {digest: store.find_crop_kind(digest, options.crop_kind) for digest in self._digests}
-        self.videos = frozenset.intersection(*(store.videos(digest, kind) for digest, kind in self._kinds.items()))
-
-    def of(self, video: str) -> Mapping[str, FeatureTable]:
-        tables = {digest: self._store.open(digest, kind, video) for digest, kind in self._kinds.items()}
-        first, *others = tables.values()
-        for other in others:
-            if not (np.array_equal(first.frame, other.frame) and np.array_equal(first.track_id, other.track_id)):
-                raise InputError(
-                    f"{video}: the features of {first.info.backbone} ({len(first)} faces) and {other.info.backbone} "
-                    f"({len(other)} faces) are not of the same faces; extract both from the same crops"
-                )
-        return tables
-
-
 def _affwild2(
-    task: Task, wanted: tuple[str, ...], options: DataOptions, tables: _Tables
+    task: Task, wanted: tuple[str, ...], options: DataOptions, videos: StoredVideos
 ) -> tuple[list[LabelledSequence], tuple[str, ...]]:
     data = options.data or Path()
     files = split_files(data, task, {TRAIN: options.train_list, VALIDATION: options.val_list})
     sequences, missing = [], []
     for split in wanted:
         for video, path in files.get(split, {}).items():
-            if video not in tables.videos:
+            found = videos.subject(video)
+            if found is None:
                 missing.append(video)
                 continue
             annotation = read_annotation(path, task)
             if annotation.is_valid.any():
+                tables, rows = found
                 frames = np.flatnonzero(annotation.is_valid).astype(np.int64)
-                opened = tables.of(video)
-                rows = largest_faces(next(iter(opened.values())))
                 target = annotation.values[frames]
-                sequences.append(make_sequence(video, opened, rows, frames, target, len(annotation)))
+                sequences.append(make_sequence(video, tables, rows, frames, target, len(annotation)))
     return sequences, tuple(missing)

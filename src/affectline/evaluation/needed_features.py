@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from affectline.datasets.stored_videos import StoredVideos
 from affectline.errors import InputError
 from affectline.features import CropKind
 from affectline.features.store import FeatureStore
@@ -41,3 +42,19 @@ def usual_crop_kind(store: FeatureStore, heads: Sequence[Head]) -> CropKind | No
     kinds = {head.card.crop_kind for head in heads}
     there = {entry.crop_kind for entry in store.entries if entry.digest in digests_of(heads)}
     return kinds.pop() if len(kinds) == 1 and kinds <= there else None
+
+
+def videos_for(store: FeatureStore, head: Head, name: str, crop_kind: CropKind | None = None) -> StoredVideos:
+    """Return the videos of a store as the backbones of a head saw them.
+
+    Args:
+        store: any.
+        head: any.
+        name: what to call the head.
+        crop_kind: None for that of the head's training or, if the store lacks it, the only one there is.
+
+    Raises:
+        InputError: the store lacks a backbone or the crop kind.
+    """
+    require_backbones(store, head, name)
+    return StoredVideos(store, digests_of([head]), crop_kind or usual_crop_kind(store, [head]))
