@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 OUT ?= out
 
-.PHONY: demo test check clean
+.PHONY: demo test test-automl check clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -23,6 +23,11 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
+
+# Heads of LightAutoML: a large extra that `make test` leaves out.
+test-automl: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --editable ".[dev,automl]" --constraint tests/constraints.txt
+	$(BIN)/python -m pytest tests/training/test_automl.py
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -119,7 +119,7 @@ class TestFiles:
     def test_the_audit_counts_what_the_latents_say(self, small: Path) -> None:
         found = {(split.task, split.split): split for split in audit(small).splits}
         for task in Task:
-            for split, videos in (("train", 7), ("val", 2)):
+            for split, videos in (("train", 8), ("val", 2)):
                 assert found[task, split].videos == videos
         lengths = {}
         for path in (small / "latents").iterdir():
@@ -127,12 +127,12 @@ class TestFiles:
                 table = pyarrow.ipc.open_file(source).read_all()
             lengths.setdefault(table.schema.metadata[b"split"].decode(), []).append(len(table))
         assert found[Task.AU, "train"].lines == sum(lengths["train"])
-        assert len(lengths["test"]) == 3
+        assert len(lengths["test"]) == 2
 
     def test_features_can_be_loaded_with_labels(self, small: Path) -> None:
         options = DataOptions(small / "store", small / "annotations", backbones=("synthetic_mt",))
         data = load_labelled(Task.VA, "train", options)
-        assert len(data.sequences) == 7
+        assert len(data.sequences) == 8
         (info,) = data.infos.values()
         assert (info.has_valence_arousal, info.rate_fps, info.embedding_size) == (True, 30.0, 32)
 

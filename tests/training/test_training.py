@@ -191,7 +191,7 @@ def test_a_gate_learns_other(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("synthetic") / "set"
-    write_synthetic(out, SynthOptions(videos=30, frames=500, seed=21, width=128))
+    write_synthetic(out, SynthOptions(videos=40, frames=800, seed=21, width=128))
     return out
 
 
@@ -211,7 +211,7 @@ class TestRecipe:
         assert list(tmp_path.iterdir()) == [tmp_path / "va.safetensors"]
 
     def test_better_inputs_beat_worse_ones_and_smoothing_helps(self, synthetic: Path, tmp_path: Path) -> None:
-        scores = {}
+        scores, radii = {}, {}
         for task, backbone, parts in (
             (Task.VA, "synthetic_b0", FeaturePart.LOGITS),
             (Task.VA, "synthetic_mt", FeaturePart.LOGITS),
@@ -222,11 +222,14 @@ class TestRecipe:
         ):
             head = train_head(recipe(synthetic, task, backbone, (parts,)), tmp_path / "h").head
             scores[task, backbone, parts] = head.card.validation["p_frame_wise"]
+            radii[task, parts] = head.card.decision.radius_s
             assert head.card.validation["p"] > head.card.validation["p_frame_wise"]
         first = [scores[task, "synthetic_b0", FeaturePart.EMBEDDING] for task in (Task.EXPR, Task.AU)]
         second = [scores[task, "synthetic_b0", FeaturePart.LOGITS] for task in (Task.EXPR, Task.AU)]
         assert (first[0] > second[0] + 0.03, first[1] > second[1] + 0.1) == (True, True)
         assert scores[Task.VA, "synthetic_b0", FeaturePart.LOGITS] > scores[Task.VA, "synthetic_mt", FeaturePart.LOGITS]
+        assert radii[Task.AU, FeaturePart.EMBEDDING] < 0.2 < radii[Task.VA, FeaturePart.LOGITS]
+        assert radii[Task.AU, FeaturePart.EMBEDDING] < radii[Task.EXPR, FeaturePart.EMBEDDING]
 
     def test_a_final_model_takes_its_decision_from_a_validated_one(self, synthetic: Path, tmp_path: Path) -> None:
         first = train_head(recipe(synthetic, Task.AU, "synthetic_b0"), tmp_path / "a").head.card

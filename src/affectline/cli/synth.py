@@ -10,8 +10,8 @@ import typer
 
 def command(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.")],
-    videos: Annotated[int, typer.Option(metavar="N", help="How many videos.")] = 40,
-    frames: Annotated[int, typer.Option(metavar="N", help="Frames of a video, on average.")] = 1000,
+    videos: Annotated[int, typer.Option(metavar="N", help="How many videos.")] = 60,
+    frames: Annotated[int, typer.Option(metavar="N", help="Frames of a video, on average.")] = 1500,
     seed: Annotated[int, typer.Option(help="The same seed gives the same set.")] = 0,
     form: Annotated[
         str, typer.Option("--as", help="features: tables of two make-believe backbones; crops: small pictures; both.")

@@ -15,11 +15,13 @@ from affectline.labels import ABAW_ACTION_UNITS, ABAW_EXPRESSION_8, AFFECTNET_8,
 FPS: Final = 30.0
 N_EXPRESSIVE: Final = 8
 """Latent dimensions 0 to 7: valence, arousal and six more that tell expressions apart."""
+N_IN_LOGITS: Final = 6
+"""The logits see dimensions 0 to 5; 6 and 7 show in the embedding only."""
 N_LATENT: Final = N_EXPRESSIVE + len(ABAW_ACTION_UNITS)
 """Dimensions 8 to 19 drive one action unit each."""
 
-EXPRESSIVE: Final = Spectrum(slow=((0.75, 0.8 * FPS), (0.25, 4.0 * FPS)))
-"""How dimensions 0 to 7 move: within seconds, and with a mood of a quarter of a minute."""
+EXPRESSIVE: Final = Spectrum(slow=((0.75, 1.6 * FPS), (0.25, 8.0 * FPS)))
+"""How dimensions 0 to 7 move: within a few seconds, and with a mood of half a minute."""
 MUSCULAR: Final = Spectrum(slow=((0.75, 0.25 * FPS), (0.25, 10.0 * FPS)))
 """How dimensions 8 to 19 move: within a quarter of a second, and slowly."""
 
@@ -42,11 +44,11 @@ class Noise:
 
 
 EXPRESSIVE_NOISE: Final = Noise(
-    Spectrum(slow=((0.15, 0.6 * FPS),), white=0.50, constant=0.10),
-    (Spectrum(slow=((0.25, 0.6 * FPS),), white=0.50), Spectrum(slow=((0.45, 0.6 * FPS),), white=1.00)),
+    Spectrum(slow=((0.20, 1.2 * FPS),), white=0.50, constant=0.10),
+    (Spectrum(slow=((0.25, 1.2 * FPS),), white=0.25), Spectrum(slow=((0.45, 1.2 * FPS),), white=0.70)),
 )
 MUSCULAR_NOISE: Final = Noise(
-    Spectrum(slow=((0.05, 1.0 * FPS),), white=0.25, constant=0.10),
+    Spectrum(slow=((0.05, 1.0 * FPS),), white=0.35, constant=0.10),
     (Spectrum(slow=((0.10, 1.0 * FPS),), white=0.30), Spectrum(slow=((0.25, 1.0 * FPS),), white=0.65)),
 )
 
@@ -74,7 +76,7 @@ VA_OUTPUT: Final = (0.10, 0.30, 0.10)
 
 VA_LABEL: Final = np.array([(0.12, 0.30), (0.18, 0.24)])
 """Mean and slope of the labels valence and arousal: label = mean + slope * (latent + annotator noise), then clipped."""
-VA_ANNOTATOR: Final = Spectrum(slow=((0.45, 3.0 * FPS),), white=0.10)
+VA_ANNOTATOR: Final = Spectrum(slow=((0.55, 3.0 * FPS),), white=0.10)
 CHOICE_ANNOTATOR: Final = Spectrum(slow=((0.10, 1.0 * FPS),))
 """Noise of the annotators on each class's and each unit's score."""
 
@@ -139,7 +141,8 @@ class Design:
         class_bias: shape (8,), fitted to `EXPRESSION_SHARES`.
         unit_weights: shape (12, 20), rows of length 1: a unit is on where `unit_weights @ h + noise >= unit_threshold`.
         unit_threshold: shape (12,).
-        logit_weights: shape (8, 8): the AffectNet logits are `logit_weights @ u[:8] + noise` of the evidence u.
+        logit_weights: shape (8, 8): the AffectNet logits are `logit_weights @ u[:8] + noise` of the evidence u; the
+            last two columns are 0.
     """
 
     class_weights: NDArray[np.float64]
@@ -152,15 +155,17 @@ class Design:
 def make_design() -> Design:
     """Return the matrices; they are the same for every set."""
     rng = np.random.default_rng(20230318)
-    directions = {label: rng.standard_normal(N_EXPRESSIVE - 2) for label in Expression}
+    directions = {label: rng.standard_normal(N_IN_LOGITS - 2) for label in Expression}
     seen = {label: _seen_part(label, directions[label]) for label in Expression}
     class_weights = np.zeros((len(ABAW_EXPRESSION_8), N_LATENT))
-    unseen = rng.standard_normal((len(ABAW_EXPRESSION_8), N_LATENT - N_EXPRESSIVE))
+    unseen = rng.standard_normal((len(ABAW_EXPRESSION_8), N_EXPRESSIVE - N_IN_LOGITS))
+    muscular = rng.standard_normal((len(ABAW_EXPRESSION_8), N_LATENT - N_EXPRESSIVE))
     for number, label in enumerate(ABAW_EXPRESSION_8):
-        class_weights[number, :N_EXPRESSIVE] = seen[label]
+        class_weights[number, :N_IN_LOGITS] = seen[label]
         # Part of every class, and most of Other, shows in dimensions that the logits do not see.
-        share = 0.9 if label is Expression.OTHER else 0.45
-        class_weights[number, N_EXPRESSIVE:] = share * unseen[number] / np.linalg.norm(unseen[number])
+        share = 0.8 if label is Expression.OTHER else 0.4
+        class_weights[number, N_IN_LOGITS:N_EXPRESSIVE] = share * unseen[number] / np.linalg.norm(unseen[number])
+        class_weights[number, N_EXPRESSIVE:] = 0.8 * share * muscular[number] / np.linalg.norm(muscular[number])
     unit_weights = np.zeros((len(ABAW_ACTION_UNITS), N_LATENT))
     for number, (own, partner) in enumerate(_UNIT_PARTNERS):
         unit_weights[number, :2] = _UNIT_VALENCE_AROUSAL[number]
@@ -169,7 +174,8 @@ def make_design() -> Design:
     unit_weights /= np.linalg.norm(unit_weights, axis=1, keepdims=True)
     spread = np.sqrt(1.0 + CHOICE_ANNOTATOR.variance)
     thresholds = np.asarray(norm.isf(UNIT_RATES)) * spread
-    logits = np.array([seen[label] for label in AFFECTNET_8])
+    logits = np.zeros((len(AFFECTNET_8), N_EXPRESSIVE))
+    logits[:, :N_IN_LOGITS] = [seen[label] for label in AFFECTNET_8]
     return Design(class_weights, _fitted_bias(class_weights), unit_weights, thresholds, logits)
 
 

@@ -35,8 +35,8 @@ Form = Literal["features", "crops", "both"]
 MIN_VIDEOS: Final = 5
 MIN_FRAMES: Final = 60
 TEST: Final = "test"
-SHARES: Final = ((TRAIN, 0.6), (VALIDATION, 0.2))
-"""Shares of the videos in the splits; the rest is for tests."""
+SHARES: Final = ((VALIDATION, 0.2, 2), (TEST, 0.2, 1))
+"""Share of the videos in a split, and the least number; the rest is for training."""
 
 MAX_CEILING_VIDEOS: Final = 200
 """Validation videos from which the ceilings are found."""
@@ -56,8 +56,8 @@ class SynthOptions:
         width: D of the embeddings.
     """
 
-    videos: int = 40
-    frames: int = 1000
+    videos: int = 60
+    frames: int = 1500
     seed: int = 0
     form: Form = "features"
     width: int = 1280
@@ -134,7 +134,8 @@ def _prepare(out: Path) -> None:
 def _plan(options: SynthOptions) -> list[tuple[str, str, int]]:
     """Return name, split and number of frames of each video."""
     rng = np.random.default_rng([options.seed, 1])
-    limits = [max(2, round(share * options.videos)) for _, share in SHARES]
+    n_valid, n_test = (max(least, round(share * options.videos)) for _, share, least in SHARES)
+    limits = [options.videos - n_valid - n_test, n_valid]
     plan = []
     for number in range(options.videos):
         split = TRAIN if number < limits[0] else VALIDATION if number < sum(limits) else TEST
@@ -271,6 +272,21 @@ def _notes(seen: Mapping[str, _Seen]) -> list[str]:
     ]
 
 
+FORMULAS: Final = {
+    "latents h": "0 to 7 from the process `expressive`, 0 valence and 1 arousal; 8 to 19 from `muscular`, one a unit",
+    "process": "slow: pairs (variance, s in frames) with the covariance variance * exp(-(lag / s)^2 / 2), the lag "
+    "counted around the circle; plus white noise, plus a constant of the video",
+    "evidence u": "h + shared and own noise of the backbone: `expressive_noise` on 0 to 7, `muscular_noise` on 8 to 19",
+    "valence, arousal": "clip(va_label[k][0] + va_label[k][1] * (h[k] + noise of `va_annotator`), -1, 1), 3 decimals",
+    "expression": "argmax over the classes of class_weights @ h + class_bias + noise of `choice_annotator`",
+    "unit on": "unit_weights @ h + noise of `choice_annotator` >= unit_threshold",
+    "logits": "logit_weights @ u[:8] + logit_noise * standard normal",
+    "va of a backbone": "va_output: bias + slope * u[:2] + deviation * standard normal",
+    "embedding": "max(u @ projection + offset, 0) + small noise, as float16: a function of u that can be inverted",
+}
+"""How the numbers in `synthetic.json` make a set: enough to find the ceilings anew without this code."""
+
+
 def _write_description(
     out: Path, options: SynthOptions, design: Design, result: SynthResult, backbones: Sequence[SyntheticBackbone]
 ) -> None:
@@ -280,6 +296,7 @@ def _write_description(
         "is_synthetic": True,
         "options": asdict(options),
         "fps": FPS,
+        "formulas": FORMULAS,
         "videos": result.videos,
         "frames": result.frames,
         "ceilings": [{"source": one.source, **{task.value: one.p[task] for task in Task}} for one in result.ceilings],
