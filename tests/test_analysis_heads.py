@@ -123,8 +123,8 @@ class TestValues:
         au = head(Task.AU, table, radius_s=INTERVAL_S, thresholds=thresholds)
         timeline = run(clip, tmp_path, va, expr, au)
         assert columns(timeline, "valence", "arousal") == pytest.approx(box(raw_scores(va, table), 4, 4), abs=2e-5)
-        odds = raw_scores(expr, table) * np.exp(expr.card.decision.logit_adjustment)
-        expected = box(odds / odds.sum(axis=1, keepdims=True), 2, 2)
+        odds = box(raw_scores(expr, table), 2, 2) * np.exp(expr.card.decision.logit_adjustment)
+        expected = odds / odds.sum(axis=1, keepdims=True)
         names = [f"p_{label.lower()}" for label in expr.card.labels]
         assert columns(timeline, *names) == pytest.approx(expected, abs=2e-5)
         second, first = np.sort(expected, axis=1)[:, -2:].T

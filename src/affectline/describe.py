@@ -40,7 +40,8 @@ def finish_settings(options: AnalyzeOptions, models: Models) -> FinishSettings:
         card = cards[Task.AU]
         chosen = card.decision.thresholds or [FIXED_THRESHOLD] * len(card.labels)
         thresholds |= {ActionUnit(label): value for label, value in zip(card.labels, chosen, strict=True)}
-    return FinishSettings(Thresholds(thresholds), _smoothing(options, models))
+    is_adjusted = Task.EXPR in cards and bool(cards[Task.EXPR].decision.logit_adjustment)
+    return FinishSettings(Thresholds(thresholds), _smoothing(options, models), normalises=is_adjusted)
 
 
 def _smoothing(options: AnalyzeOptions, models: Models) -> Smoothing:

@@ -26,6 +26,7 @@ app.command("blend")(blend.command)
 app.add_typer(submission.app, name="submission")
 
 FRAMES = 120
+NOISY_DIGEST = "0f" * 32
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +39,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(4):
         truth = np.repeat(rng.uniform(-0.7, 0.7, (FRAMES // 20, 2)), 20, axis=0)
         write_annotation(annotations / f"v{number}.txt", Task.VA, np.round(truth, 3))
-        for digest, noise in ((DIGEST, 0.3), (OTHER_DIGEST, 0.4)):
+        for digest, noise in ((DIGEST, 0.3), (OTHER_DIGEST, 0.4), (NOISY_DIGEST, 30.0)):
             seen = np.clip(truth + noise * rng.normal(size=truth.shape), -0.99, 0.99)
             rows = {frame: tuple(seen[frame]) for frame in range(FRAMES) if frame % 10 != 3}
             put_video(folder / "store", Task.VA, f"v{number}", rows, FRAMES, digest=digest)
     write_annotation(annotations / "lost.txt", Task.VA, np.zeros((5, 2)))
     save_head(reading_head(Task.VA), folder / "first.head")
     save_head(reading_head(Task.VA, digest=OTHER_DIGEST), folder / "second.head")
+    save_head(reading_head(Task.VA, digest=NOISY_DIGEST), folder / "noisy.head")
     save_head(reading_head(Task.AU), folder / "units.head")
     return folder
 
@@ -155,10 +157,13 @@ class TestBlend:
         evaluated = lines_of(run("evaluate", "va", out, *places(root)))
         assert evaluated[3].split()[1] == f"{blended.card.validation['p']:.4f}"
 
-    def test_a_lone_head_says_so(self, root: Path, tmp_path: Path) -> None:
+    def test_it_says_where_a_head_alone_is_best(self, root: Path, tmp_path: Path) -> None:
         options = ["-o", tmp_path / "b.head", *places(root), "--filter", "causal", "--thresholds", "fixed"]
-        assert "that head has all the weight" in run("blend", root / "first.head", *options).output
+        both = run("blend", root / "first.head", root / "noisy.head", *options)
+        assert "that head has all the weight" in both.output
         assert load_head(tmp_path / "b.head").card.decision.mode == "causal"
+        assert [ref.digest for ref in load_head(tmp_path / "b.head").card.backbones] == [DIGEST]
+        assert "all the weight" not in run("blend", root / "first.head", *options).output
 
     def test_wrong_words_are_refused(self, root: Path, tmp_path: Path) -> None:
         start = ["blend", root / "first.head", root / "second.head", "-o", tmp_path / "b.head", *places(root)]

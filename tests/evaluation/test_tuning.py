@@ -7,11 +7,12 @@ import pytest
 
 from affectline.datasets.labelled import LabelledTables
 from affectline.errors import InputError
-from affectline.evaluation.scoring import TUNED_ON, Rules, evaluate
-from affectline.evaluation.sequence_scores import score_sequences
+from affectline.evaluation.scoring import TUNED_ON, Rules, evaluate, labelled_scores
+from affectline.evaluation.sequence_scores import decide, score_sequences
 from affectline.evaluation.tuning import TuneOptions, tune_decision, tune_scores, tuned_head
 from affectline.heads.head import Decision
 from affectline.labels import Task
+from affectline.metrics.report import make_report
 from affectline.postprocess.smoothing import SmoothingMode
 from labelled_examples import noisy_data, reading_head, sequence, tables
 
@@ -162,3 +163,23 @@ def test_wrong_options_are_refused(options: dict[str, object], message: str) -> 
 
 def test_every_filter_has_a_test_above() -> None:
     assert set(SmoothingMode.__args__) == {"centred", "gaussian", "causal"}
+
+
+def test_no_single_step_away_from_the_adjustment_is_better() -> None:
+    data = noisy_data(Task.EXPR, seed=3)
+    head = reading_head(Task.EXPR)
+    tuned = tune_decision(head, data)
+    scores = score_sequences(head, data)
+    truth = np.concatenate([one.truth for one in scores]).astype(int)
+    assert tuned.decision.logit_adjustment
+
+    def macro_f1(adjustment: np.ndarray) -> float:
+        decision = replace(tuned.decision, logit_adjustment=tuple(adjustment.tolist()))
+        decided = decide(Task.EXPR, labelled_scores(Task.EXPR, scores, decision))
+        return make_report(Task.EXPR, truth, decided, data.labels).p
+
+    best = np.array(tuned.decision.logit_adjustment)
+    assert macro_f1(best) == pytest.approx(tuned.validation["p"], abs=1e-12)
+    for label in range(8):
+        for step in (-0.5, -0.1, -0.02, 0.02, 0.1, 0.5):
+            assert macro_f1(best + step * np.eye(8)[label]) <= tuned.validation["p"] + 1e-9

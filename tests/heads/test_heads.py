@@ -14,7 +14,7 @@ from affectline.errors import InputError, InputFileError, ModelFileError, ShapeE
 from affectline.features import FeaturePart
 from affectline.heads.blend import BlendHead, joint_backbones
 from affectline.heads.gated import GATE_LABELS, GatedHead, PaperGatedHead, gate_card
-from affectline.heads.head import BackboneRef, Decision, HeadCard, adjust, predict
+from affectline.heads.head import BackboneRef, Decision, HeadCard, adjust, normalise, predict
 from affectline.heads.head_file import load_head, save_head
 from affectline.heads.mlp import DenseLayer, MlpHead
 from affectline.heads.pretrained_head import PretrainedHead
@@ -212,7 +212,8 @@ class TestBlend:
         head = all_heads()["blend"]
         first, second = head.parts
         seen = seen_by("blend")
-        expected = 0.25 * first.score(seen) + 0.75 * adjust(second.score(seen), second.card.decision.logit_adjustment)
+        odds = second.score(seen) * np.exp(second.card.decision.logit_adjustment)
+        expected = 0.25 * first.score(seen) + 0.75 * odds / odds.sum(axis=1, keepdims=True)
         np.testing.assert_allclose(head.score(seen), expected, rtol=1e-5)
         assert joint_backbones(head.parts) == (REF, OTHER)
 
@@ -235,7 +236,10 @@ class TestBlend:
 
 def test_adjust_adds_to_the_logarithms() -> None:
     p = np.array([[0.5, 0.25, 0.25]], np.float32)
-    np.testing.assert_allclose(adjust(p, (0.0, np.log(2.0), 0.0)), [[0.4, 0.4, 0.2]], rtol=1e-6)
+    raised = adjust(p, (0.0, np.log(2.0), 0.0))
+    np.testing.assert_allclose(raised, [[0.5, 0.5, 0.25]], rtol=1e-6)
+    np.testing.assert_allclose(normalise(raised), [[0.4, 0.4, 0.2]], rtol=1e-6)
+    assert np.isnan(normalise(np.full((1, 3), np.nan))).all()
     assert adjust(p, ()) is p
 
 

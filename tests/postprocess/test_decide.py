@@ -39,13 +39,15 @@ def test_no_rows_give_no_labels():
 
 def test_a_unit_is_on_from_its_own_threshold():
     limits = dict.fromkeys(ABAW_ACTION_UNITS, 0.5) | {ActionUnit.AU12: 0.3}
-    activations = np.full((3, 12), [0.4])
-    activations[1] = 0.4999996
+    activations = np.full((4, 12), [0.4])
+    activations[1] = 0.5 - 1e-15
     activations[2] = np.nan
+    activations[3] = 0.4999996
     is_on = decide_action_units(activations, limits)
     assert [unit for unit, on in zip(ABAW_ACTION_UNITS, is_on[0], strict=True) if on] == [ActionUnit.AU12]
     assert is_on[1].all()
     assert not is_on[2].any()
+    assert [unit for unit, on in zip(ABAW_ACTION_UNITS, is_on[3], strict=True) if on] == [ActionUnit.AU12]
 
 
 def test_every_unit_needs_a_threshold():

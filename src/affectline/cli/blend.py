@@ -59,7 +59,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     rows.append(["blend", "", f"{found.held_out_p:.4f}"])
     typer.echo(f"{labelled.source}: {len(labelled.sequences)} faces, {labelled.frame_count} labelled frames\n")
     typer.echo(aligned(rows))
-    if sum(weight > 0 for weight in found.weights) == 1:
+    if len(heads) > 1 and max(found.weights) == 1:
         typer.echo(
             f"the best mixture has {found.mixed_held_out_p:.4f} on held-out videos, no more than the best head alone: "
             "that head has all the weight"

@@ -40,17 +40,20 @@ class WeightsFound:
     part_p: tuple[float, ...]
 
 
-def find_weights(metric: BlendMetric, n_heads: int, n_folds: int, method: BlendMethod) -> WeightsFound:
+def find_weights(
+    metric: BlendMetric, alone: BlendMetric, n_heads: int, n_folds: int, method: BlendMethod
+) -> WeightsFound:
     """Return the best weights; all weight goes to the best head where no blend beats it on held-out videos.
 
     Args:
-        metric: of the blend; its sums have `n_folds` rows.
+        metric: of blends; its sums have `n_folds` rows.
+        alone: likewise of each head alone, which may be smoothed otherwise.
         n_heads: one or more.
         n_folds: two or more.
         method: `grid` tries all weights in equal steps; `optimise` moves weight between heads as long as it helps.
     """
-    search = _Search(metric, n_heads, method)
-    part_p = tuple(search.held_out(n_folds, _always(_alone(head, n_heads))) for head in range(n_heads))
+    search, search_alone = _Search(metric, n_heads, method), _Search(alone, n_heads, method)
+    part_p = tuple(search_alone.held_out(n_folds, _always(_alone(head, n_heads))) for head in range(n_heads))
     blend_p = search.held_out(n_folds, search.best)
     best_part = int(np.argmax(part_p))
     is_worth_it = blend_p >= part_p[best_part]

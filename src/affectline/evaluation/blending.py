@@ -10,13 +10,13 @@ import numpy as np
 
 from affectline.datasets.labelled import LabelledTables
 from affectline.errors import InputError
-from affectline.evaluation.blend_metrics import blend_metric
+from affectline.evaluation.blend_metrics import BlendMetric, blend_metric
 from affectline.evaluation.blend_weights import BlendMethod, WeightsFound, find_weights
 from affectline.evaluation.scoring import labelled_scores
 from affectline.evaluation.sequence_scores import SequenceScores, score_sequences
 from affectline.evaluation.tuning import Tuned, TuneOptions, tune_scores, tuned_card
 from affectline.heads.blend import BlendHead, joint_backbones
-from affectline.heads.head import Decision, Head, HeadCard
+from affectline.heads.head import Decision, Head, HeadCard, normalise
 from affectline.labels import Task
 from affectline.postprocess.thresholds import deal_folds
 
@@ -97,37 +97,45 @@ def blend_heads(
     """
     if not heads:
         raise InputError("a blend needs at least one head; name the files of two or more")
-    parts = [
-        [one.adjusted(head.card.decision.logit_adjustment) for one in score_sequences(head, data)] for head in heads
-    ]
+    parts = [_part_scores(head, data) for head in heads]
     found = _weights(parts, data, options)
-    weights, best = found.weights, int(np.argmax(found.part_p))
+    weights, best_part_p = found.weights, max(found.part_p)
     tuned = tune_scores(data, _mix(parts, weights), options.tune)
-    if weights[best] < 1:
-        # The search knew one radius only; the best head may be worth more with its own.
-        alone = tune_scores(data, parts[best], options.tune)
-        if alone.validation["p"] > tuned.validation["p"]:
-            weights, tuned = tuple(float(number == best) for number in range(len(heads))), alone
-    held_out_p = found.part_p[best] if weights[best] == 1 else found.blend_p
-    held_out = {"blend_p_held_out": held_out_p, "best_part_p_held_out": found.part_p[best]}
+    held_out_p = best_part_p if max(weights) == 1 else found.blend_p
+    held_out = {"blend_p_held_out": held_out_p, "best_part_p_held_out": best_part_p}
     tuned = replace(tuned, validation={**tuned.validation, **held_out})
     blend = _join(heads, weights, names or [str(number) for number in range(1, len(heads) + 1)], options)
     blend = blend.with_card(tuned_card(blend.card, data, tuned))
     return Blended(blend, weights, held_out_p, found.part_p, found.blend_p, tuned)
 
 
+def _part_scores(head: Head, data: LabelledTables) -> list[SequenceScores]:
+    """Return a head's scores as `BlendHead` takes them: with its own logit adjustment."""
+    scores = score_sequences(head, data)
+    adjustment = head.card.decision.logit_adjustment
+    return [replace(one, values=normalise(one.adjusted(adjustment).values)) if adjustment else one for one in scores]
+
+
 def _weights(parts: Sequence[Sequence[SequenceScores]], data: LabelledTables, options: BlendOptions) -> WeightsFound:
-    """Return the best weights for scores that are smoothed as the equal blend is smoothed best."""
+    """Return the best weights: blends are smoothed as the equal blend is smoothed best, each head alone as it is."""
     groups = np.repeat([one.group for one in parts[0]], [len(one.truth) for one in parts[0]])
     fold = deal_folds(groups, options.folds, options.seed)
     n_folds = int(fold.max()) + 1
-    equal = tune_scores(data, _mix(parts, (1.0,) * len(parts)), replace(options.tune, adjust=False))
-    decision = Decision(equal.decision.radius_s, equal.decision.mode)
     step = 1 if data.task is Task.VA else max(1, len(fold) // _SEARCH_FRAMES)
-    scores = np.stack([labelled_scores(data.task, part, decision)[::step].astype(np.float32) for part in parts])
     truth = np.concatenate([one.truth for one in parts[0]])[::step]
-    metric = blend_metric(data.task, scores, truth, fold[::step], n_folds)
-    return find_weights(metric, len(parts), n_folds, options.method)
+    tune = replace(options.tune, adjust=False)
+
+    def filter_of(scores: Sequence[SequenceScores]) -> Decision:
+        tuned = tune_scores(data, scores, tune).decision
+        return Decision(tuned.radius_s, tuned.mode)
+
+    def metric(filters: Sequence[Decision]) -> BlendMetric:
+        smoothed = [labelled_scores(data.task, *pair)[::step] for pair in zip(parts, filters, strict=True)]
+        return blend_metric(data.task, np.stack(smoothed).astype(np.float32), truth, fold[::step], n_folds)
+
+    together = filter_of(_mix(parts, (1.0,) * len(parts)))
+    alone = [filter_of(part) for part in parts]
+    return find_weights(metric([together] * len(parts)), metric(alone), len(parts), n_folds, options.method)
 
 
 def _mix(parts: Sequence[Sequence[SequenceScores]], weights: Sequence[float]) -> list[SequenceScores]:

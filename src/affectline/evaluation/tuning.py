@@ -19,7 +19,7 @@ from affectline.evaluation.scoring import (
     labelled_scores,
 )
 from affectline.evaluation.sequence_scores import SequenceScores, decide, score_sequences
-from affectline.heads.head import Decision, Head, HeadCard
+from affectline.heads.head import Decision, Head, HeadCard, normalise
 from affectline.labels import Task
 from affectline.metrics.report import Report, make_report
 from affectline.postprocess.adjustment import best_adjustment
@@ -116,8 +116,8 @@ def tune_decision(head: Head, valid: LabelledTables, options: TuneOptions = DEFA
 
     AU: thresholds are chosen on unsmoothed scores, the radius with these thresholds, thresholds once more on the
     smoothed scores, and so on in turns while that helps (with `paper_exact`: one radius, no more). EXPR: the radius is
-    chosen without a logit adjustment, with the one that is best for unsmoothed scores, and with the one that is best
-    for smoothed scores; the best of the three stays.
+    chosen without a logit adjustment; the adjustment on scores smoothed by it, the radius with this adjustment, and so
+    on in turns while that helps.
 
     Raises:
         InputError: head and data do not fit; see `sequence_scores.score_sequences`.
@@ -149,25 +149,30 @@ def tune_scores(
         options: how decisions are chosen.
     """
     plain = _Bench(valid, scores, options).tuned()
-    if valid.task is not Task.EXPR or not options.adjust or options.paper_exact:
+    is_probable = all(_are_probabilities(one.values) for one in scores)
+    if valid.task is not Task.EXPR or not options.adjust or options.paper_exact or not is_probable:
         return plain
     truth = np.concatenate([one.truth for one in scores]).astype(np.int64)
-    tried = [plain]
-    for radius_s in sorted({0.0, plain.decision.radius_s}):
-        values = labelled_scores(valid.task, scores, replace(plain.decision, radius_s=radius_s))
-        tried.append(_Bench(valid, scores, options, _adjustment(values, truth)).tuned())
-    best = max(tried, key=lambda tuned: tuned.validation["p"])
-    alone = max(tried, key=lambda tuned: tuned.validation[FRAME_WISE])
+
+    def adjusted(start: Decision) -> Tuned:
+        values = normalise(labelled_scores(valid.task, scores, start))
+        known = np.asarray(start.logit_adjustment or np.zeros(values.shape[1]))
+        offsets = known + best_adjustment(values, truth)
+        return _Bench(valid, scores, options, tuple(map(float, offsets)) if offsets.any() else ()).tuned()
+
+    best, alone = plain, max(plain, adjusted(plain.frame_wise), key=lambda tuned: tuned.validation[FRAME_WISE])
+    for _ in range(_MAX_ROUNDS):
+        again = adjusted(best.decision)
+        if again.validation["p"] <= best.validation["p"]:
+            break
+        best = again
     validation = {**best.validation, FRAME_WISE: alone.validation[FRAME_WISE]}
     return replace(best, frame_wise=alone.frame_wise, validation=validation)
 
 
-def _adjustment(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> tuple[float, ...]:
-    """Return the best offsets; none where the scores are no probabilities (the notebook's gate adds raw logits)."""
-    if probabilities.min() < 0 or not np.allclose(probabilities.sum(axis=1), 1.0, atol=1e-3):
-        return ()
-    offsets = best_adjustment(probabilities, truth)
-    return tuple(map(float, offsets)) if offsets.any() else ()
+def _are_probabilities(values: NDArray[np.floating]) -> bool:
+    """Return whether scores can be adjusted: the notebook's gate adds raw logits to them."""
+    return not len(values) or (values.min() >= 0 and np.allclose(values.sum(axis=1), 1.0, atol=1e-3))
 
 
 class _Bench:

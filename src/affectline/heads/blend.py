@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectline.errors import InputError
-from affectline.heads.head import BackboneRef, Head, HeadCard, adjust
+from affectline.heads.head import BackboneRef, Head, HeadCard, adjust, normalise
 from affectline.records import FaceFeatures, FloatArray
 
 
@@ -42,13 +42,19 @@ class BlendHead:
         total: FloatArray | None = None
         for part, weight in zip(self.parts, self.weights, strict=True):
             # A weight of 0 spares the work, but never the check that the part's backbone is there.
-            scores = weight * adjust(part.score(features), part.card.decision.logit_adjustment)
+            scores = weight * _adjusted(part, features)
             total = scores if total is None else total + scores
         return np.asarray(total, np.float32)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the numbers of the blend itself; those of the parts are added by `head_file`."""
         return {"weights": self.weights}
+
+
+def _adjusted(part: Head, features: Mapping[str, FaceFeatures]) -> FloatArray:
+    adjustment = part.card.decision.logit_adjustment
+    scores = part.score(features)
+    return normalise(adjust(scores, adjustment)) if adjustment else scores
 
 
 def joint_backbones(parts: tuple[Head, ...]) -> tuple[BackboneRef, ...]:

@@ -35,8 +35,8 @@ class Decision:
         radius_s: of the filter over time, seconds; 0 smooths nothing.
         mode: which filter.
         thresholds: AU: for each label the score from which the unit is on. Empty for other tasks.
-        logit_adjustment: EXPR: added to the logarithm of each class's probability before smoothing; the result is
-            normalised to sum 1. Empty where nothing is added, and for other tasks.
+        logit_adjustment: EXPR: added to the logarithm of each class's probability. Empty where nothing is added, and
+            for other tasks.
     """
 
     radius_s: float = 0.0
@@ -106,7 +106,7 @@ class Scores:
         labels: their columns.
         frame: shape (n,), int64.
         track_id: shape (n,), int64; 0 where nobody tracked.
-        values: shape (n, number of labels), float32.
+        values: shape (n, number of labels), float32; EXPR with a logit adjustment: not normalised yet (`adjust`).
     """
 
     task: Task
@@ -160,7 +160,10 @@ def _table_of(ref: BackboneRef, tables: Mapping[str, FeatureTable]) -> FeatureTa
 
 
 def adjust(probabilities: FloatArray, logit_adjustment: tuple[float, ...]) -> FloatArray:
-    """Return probabilities with a number added to each class's logarithm, normalised again (Menon et al. 2021).
+    """Return probabilities with a number added to each class's logarithm (Menon et al. 2021), not normalised.
+
+    A mean over time of such scores is the mean of the probabilities with the same numbers added: that is how they were
+    chosen. `normalise` comes behind the filter.
 
     Args:
         probabilities: shape (n, K), rows sum to 1.
@@ -168,5 +171,10 @@ def adjust(probabilities: FloatArray, logit_adjustment: tuple[float, ...]) -> Fl
     """
     if not logit_adjustment:
         return probabilities
-    raised = probabilities * np.exp(np.asarray(logit_adjustment, np.float32))
-    return np.asarray(raised / np.maximum(raised.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny), np.float32)
+    return np.asarray(probabilities * np.exp(np.asarray(logit_adjustment, np.float32)), np.float32)
+
+
+def normalise(scores: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return scores (n, K), 0 or above, divided by their sum; NaN stays NaN."""
+    total = np.maximum(scores.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return np.asarray(scores / total, scores.dtype)

@@ -19,8 +19,12 @@ Our choice: of eight classes at chance level each has 0.125, so a lead of 0.10 i
 """
 
 SCORE_DECIMALS = 5
-"""Decimals of scores in the result table. Decisions rest on the rounded scores, so that a reader of the table can
-repeat them."""
+"""Decimals of scores in the result table. The expression is decided from the rounded probabilities, so that a reader of
+the table can repeat it."""
+
+_THRESHOLD_DECIMALS = 12
+"""Action units are decided before they are rounded for the table: a threshold that was chosen on validation data may
+lie between scores that the table shows as equal. Means of equal numbers over different windows differ by 1e-16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +71,8 @@ def decide_action_units(activations: NDArray[np.float64], thresholds: Mapping[Ac
     """Return which units are on, shape (n, 12), in the order of `ABAW_ACTION_UNITS`: `activation >= threshold`.
 
     Args:
-        activations: shape (n, 12), compared at `SCORE_DECIMALS` decimals; NaN counts as off.
+        activations: shape (n, 12), not rounded; NaN counts as off.
         thresholds: for each unit, in [0, 1].
     """
     limits = np.array([thresholds[unit] for unit in ABAW_ACTION_UNITS])
-    return np.round(activations, SCORE_DECIMALS) >= limits
+    return np.asarray(np.round(activations, _THRESHOLD_DECIMALS) >= np.round(limits, _THRESHOLD_DECIMALS))

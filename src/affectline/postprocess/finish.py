@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from affectline.heads.head import normalise
 from affectline.labels import Status
 from affectline.postprocess.decide import Thresholds
 from affectline.postprocess.gaps import gap_rows, stretch_numbers
@@ -47,11 +48,14 @@ class FinishSettings:
             the result is what a viewer of the live stream saw.
         stride_s: seconds between the frames that the networks saw, where the table has frames between them
             (`--stride`), which are filled even if the stride exceeds `MAX_GAP_S`; None where they saw every frame.
+        normalises: expression scores carry a logit adjustment (`heads.head.adjust`): smoothed, they are divided by
+            their sum.
     """
 
     thresholds: Thresholds
     smoothing: Smoothing = field(default_factory=Smoothing)
     stride_s: float | None = None
+    normalises: bool = False
 
     def max_gap_s(self, interval_s: float) -> float:
         """Return the longest gap that is filled, seconds."""
@@ -167,13 +171,20 @@ def _smooth(rows: FaceRows, measures: Measures, settings: FinishSettings, interv
         (measures.action_unit, smoothing.au_s),
     ):
         values[:, kind] = means(times_s, values[:, kind], radius_s, interval_s)
-    return replace(rows, values=values)
+    return replace(rows, values=_normalised(values, measures, settings))
+
+
+def _normalised(values: NDArray[np.float64], measures: Measures, settings: FinishSettings) -> NDArray[np.float64]:
+    if settings.normalises:
+        values[:, measures.expression] = normalise(values[:, measures.expression])
+    return values
 
 
 def _finish_images(raw: pa.Table, settings: FinishSettings) -> pa.Table:
     expressions = expressions_in(raw.schema)
     measures = Measures(expressions)
-    decided = decided_columns(values_of(raw, measures), measures, settings.thresholds)
+    values = _normalised(values_of(raw, measures), measures, settings)
+    decided = decided_columns(values, measures, settings.thresholds)
     schema = timeline_schema(expressions, with_source="source" in raw.schema.names)
     columns = [decided[name] if name in decided else raw[name] for name in schema.names]
     return pa.table(columns, schema=schema).sort_by("frame")

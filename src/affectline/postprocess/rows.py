@@ -249,7 +249,7 @@ def decided_columns(values: NDArray[np.float64], measures: Measures, limits: Thr
     columns["expression"] = decide_expression(
         rounded[:, measures.expression], measures.expressions, limits.uncertain_margin
     )
-    activations = rounded[:, measures.action_unit]
+    activations = values[:, measures.action_unit]
     is_on = decide_action_units(activations, limits.action_units)
     for unit, on, activation in zip(ABAW_ACTION_UNITS, is_on.T, activations.T, strict=True):
         columns[unit.on_column] = pa.array(on, mask=np.isnan(activation))
