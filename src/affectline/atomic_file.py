@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from affectline.errors import AffectlineError, OutputError
+
+
+def check_place(path: Path) -> None:
+    """Raise OutputError now where `complete_path` could not write at the end of long work."""
+    if not path.name or path.is_dir():
+        raise OutputError(f"cannot write a file to {path}: it is a folder; name a file")
+    if not path.parent.is_dir():
+        raise OutputError(f"the folder {path.parent} does not exist; make it, or choose another --output")
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"the folder {path.parent} may not be written to; choose another --output")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,12 @@ from affectline.cli import blend, evaluate, submission
 from affectline.datasets.layout import SPLIT_FOLDERS, TASK_FOLDERS, write_annotation
 from affectline.datasets.submission import HEADERS
 from affectline.errors import InputError
+from affectline.evaluation.scoring import TRAINED_ON, training_fingerprints, video_fingerprint
 from affectline.evaluation.tuning import TuneOptions, tune_decision, tuned_head
+from affectline.heads.blend import BlendHead
+from affectline.heads.head import Decision
 from affectline.heads.head_file import load_head, save_head
+from affectline.heads.mlp import DenseLayer, MlpHead
 from affectline.labels import Task
 from feature_stores import put_video
 from labelled_examples import DIGEST, OTHER_DIGEST, reading_head
@@ -36,7 +41,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     annotations = folder / "data" / TASK_FOLDERS[Task.VA][0] / SPLIT_FOLDERS["val"][0]
     annotations.mkdir(parents=True)
-    for number in range(4):
+    for number in range(6):
         truth = np.repeat(rng.uniform(-0.7, 0.7, (FRAMES // 20, 2)), 20, axis=0)
         write_annotation(annotations / f"v{number}.txt", Task.VA, np.round(truth, 3))
         for digest, noise in ((DIGEST, 0.3), (OTHER_DIGEST, 0.4), (NOISY_DIGEST, 30.0)):
@@ -67,7 +72,7 @@ def lines_of(result: Result) -> list[str]:
 class TestEvaluate:
     def test_one_row_for_each_head_then_labels_and_notes(self, root: Path) -> None:
         lines = lines_of(run("evaluate", "VA", root / "first.head", root / "second.head", *places(root)))
-        assert lines[0] == "Aff-Wild2 layout, VA val: 4 videos, 480 labelled frames, 432 of them with a face"
+        assert lines[0] == "Aff-Wild2 layout, VA val: 6 videos, 720 labelled frames, 648 of them with a face"
         assert lines[2].split() == [
             "head",
             "P",
@@ -100,7 +105,7 @@ class TestEvaluate:
         smoothed, same, radius = figures("0.2")
         assert smoothed > off == same
         assert radius == "0.2 s"
-        for wrong in ("much", "-1", "nan", "inf"):
+        for wrong in ("much", "-1", "nan", "inf", "1e300"):
             with pytest.raises(InputError, match="--smooth"):
                 run("evaluate", "va", root / "first.head", *places(root), "--smooth", wrong)
 
@@ -108,7 +113,7 @@ class TestEvaluate:
         options = [*places(root), "--json", tmp_path / "out.json", "--resamples", 20]
         lines_of(run("evaluate", "va", root / "first.head", *options))
         found = json.loads((tmp_path / "out.json").read_text())
-        assert (found["task"], found["frames"], found["missing"]) == ("VA", 480, ["lost"])
+        assert (found["task"], found["frames"], found["missing"]) == ("VA", 720, ["lost"])
         (head,) = found["heads"]
         assert head["name"] == "first"
         assert head["interval"][0] < head["all_frames"]["p"] < head["interval"][1]
@@ -119,6 +124,46 @@ class TestEvaluate:
         lines = lines_of(run("evaluate", "va", root / "first.head", *places(root), "--paper-exact"))
         assert lines[3].split()[1] == "-"
         assert float(lines[3].split()[5]) > 0
+        assert "the interval is that of P with face" in lines
+
+    def test_few_videos_have_no_interval(self, root: Path, tmp_path: Path) -> None:
+        (tmp_path / "val.txt").write_text("v0\nv1.mp4\n")
+        lists = ["--val-list", tmp_path / "val.txt", "--json", tmp_path / "out.json"]
+        lines = lines_of(run("evaluate", "va", root / "first.head", *places(root), *lists))
+        assert lines[3].split()[2] == "-"
+        assert "too few videos for an interval (2; at least 5)" in lines
+        assert json.loads((tmp_path / "out.json").read_text())["heads"][0]["interval"] is None
+
+    def test_thresholds_of_units_are_shown(self, tmp_path: Path) -> None:
+        folder = tmp_path / "data" / TASK_FOLDERS[Task.AU][0] / SPLIT_FOLDERS["val"][0]
+        folder.mkdir(parents=True)
+        units = np.zeros((4, 12), int)
+        units[1] = 1
+        write_annotation(folder / "v.txt", Task.AU, units)
+        labels = tuple(Task.AU.official_labels)
+        scores = {frame: [0.1 + 0.2 * frame] * 8 for frame in range(4)}
+        put_video(tmp_path / "store", Task.AU, "v", scores, 4)
+        narrow = reading_head(Task.AU)
+        layer = DenseLayer(np.tile(np.eye(1, 8, dtype=np.float32), (12, 1)), np.zeros(12, np.float32))
+        for name, thresholds in (("plain", ()), ("tuned", tuple(np.linspace(0.25, 0.8, 12).tolist()))):
+            card = replace(narrow.card, labels=labels, decision=Decision(thresholds=thresholds))
+            head = MlpHead(card, narrow.parts, (layer,), np.zeros(8, np.float32), np.ones(8, np.float32))
+            save_head(head, tmp_path / name)
+        output = lines_of(run("evaluate", "au", tmp_path / "plain", tmp_path / "tuned", *places(tmp_path)))
+        rows = [line.split() for line in output if line.startswith(("label", "AU1 "))]
+        assert [row[-1] for row in rows] == ["threshold", "0.5", "threshold", "0.25"]
+
+    def test_it_says_what_a_head_was_trained_on(self, root: Path, tmp_path: Path) -> None:
+        head = reading_head(Task.VA)
+        prints = " ".join(video_fingerprint(video) for video in ("v0", "v3_left", "other"))
+        known = head.with_card(replace(head.card, training={TRAINED_ON: prints}))
+        save_head(known, tmp_path / "known.head")
+        output = run("evaluate", "va", tmp_path / "known.head", root / "first.head", *places(root)).output
+        assert "trained on 2 of the 6 videos that are scored here: the figures of known say nothing" in output
+        assert "of first say" not in output
+        card = replace(head.card, training={})
+        blend_of_both = BlendHead(card, (known, head), np.ones(2, np.float32))
+        assert training_fingerprints(blend_of_both) == set(prints.split())
 
     def test_it_says_where_a_head_was_tuned_on_the_same_data(self, root: Path, tmp_path: Path) -> None:
         from affectline.datasets.loading import DataOptions, load_labelled
@@ -137,6 +182,8 @@ class TestEvaluate:
             run("evaluate", "va", root / "units.head", *places(root))
         with pytest.raises(InputError, match="either --data"):
             run("evaluate", "va", root / "first.head", "--store", root / "store")
+        with pytest.raises(InputError, match=r"no split 'test'; choose val, train or train\+val"):
+            run("evaluate", "va", root / "first.head", *places(root), "--on", "test")
         save_head(reading_head(Task.VA, digest="ef" * 32), tmp_path / "third.head")
         with pytest.raises(InputError, match=rf"third\.head .*{'ef' * 32}.*{DIGEST}"):
             run("evaluate", "va", tmp_path / "third.head", *places(root))
@@ -196,7 +243,7 @@ class TestSubmission:
         assert lines == [f"{out}: 242 rows, all as the sample asks"]
 
     def test_a_list_of_names_serves_where_there_is_no_sample(self, root: Path, tmp_path: Path) -> None:
-        (tmp_path / "names.txt").write_text("v1\n")
+        (tmp_path / "names.txt").write_text("v1.mp4\n\n")
         out = tmp_path / "out.txt"
         options = ["--head", root / "first.head", "--store", root / "store", "-o", out]
         lines_of(run("submission", "write", "va", *options, "--list", tmp_path / "names.txt"))
@@ -204,6 +251,15 @@ class TestSubmission:
         for both in ([], ["--list", tmp_path / "names.txt", "--sample", out]):
             with pytest.raises(InputError, match="either --sample, the sample file of the challenge, or --list"):
                 run("submission", "write", "va", *options, *both)
+
+    def test_rows_behind_the_last_known_frame_are_counted(self, root: Path, tmp_path: Path) -> None:
+        sample, out = tmp_path / "sample.txt", tmp_path / "out.txt"
+        sample.write_text("\n".join([HEADERS[Task.VA], "v1/00001.jpg,", f"v1/{FRAMES + 1:05d}.jpg,", "v1/00900.jpg,"]))
+        options = ["--head", root / "first.head", "--store", root / "store", "--sample", sample, "-o", out]
+        output = run("submission", "write", "va", *options).output
+        assert "2 rows of v1 lie behind the last frame that its features know of and repeat it" in output
+        written = [line.split(",")[1:] for line in out.read_text().splitlines()[1:]]
+        assert written[1] == written[2] != written[0]
 
     def test_a_video_without_features(self, root: Path, tmp_path: Path) -> None:
         sample, out = tmp_path / "sample.txt", tmp_path / "out.txt"

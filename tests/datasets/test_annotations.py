@@ -6,8 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from affectline.datasets.affwild2 import find_annotations, find_crops, read_list, split_files
+from affectline.cli.main import app
+from affectline.datasets.affwild2 import find_annotations, find_crops, read_list, refuse_overlap, split_files
 from affectline.datasets.annotations import read_annotation
 from affectline.datasets.audit import audit
 from affectline.datasets.layout import crop_name, frame_of_crop, group_of, write_annotation
@@ -88,6 +90,13 @@ class TestReading:
         with pytest.raises(InputFileError, match=rf"a\.txt, line {line}: (the header|expected)"):
             read_annotation(put(tmp_path / "a.txt", text), task)
 
+    def test_spaces_beside_commas_are_no_part_of_numbers_and_none_is_inside(self, tmp_path: Path) -> None:
+        put(tmp_path / "a.txt", VA + " 0.1 ,\t0.2 \r\n")
+        assert read_annotation(tmp_path / "a.txt", Task.VA).values.tolist() == [pytest.approx([0.1, 0.2])]
+        put(tmp_path / "a.txt", VA + "0.1 2,0.2\n")
+        with pytest.raises(InputFileError, match=r"line 2: expected valence and arousal"):
+            read_annotation(tmp_path / "a.txt", Task.VA)
+
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(InputFileError, match=r"nothing\.txt"):
             read_annotation(tmp_path / "nothing.txt", Task.VA)
@@ -152,8 +161,9 @@ class TestFinding:
     def test_refuses_a_validation_list_that_overlaps(self, tmp_path: Path) -> None:
         make_set(tmp_path)
         put(tmp_path / "val.txt", "b\nc\n")
-        with pytest.raises(InputError, match="1 videos are in the training and in the validation list, such as b"):
-            split_files(tmp_path, Task.VA, {"val": tmp_path / "val.txt"})
+        files = split_files(tmp_path, Task.VA, {"val": tmp_path / "val.txt"})
+        with pytest.raises(InputError, match="1 video is in the training and in the validation list, such as b"):
+            refuse_overlap(files["train"], files["val"])
 
     def test_refuses_lists_with_unknown_videos_and_empty_ones(self, tmp_path: Path) -> None:
         make_set(tmp_path)
@@ -212,17 +222,22 @@ class TestAudit:
         put(tmp_path / "VA_Estimation_Challenge" / "Train_Set" / "d.txt", VA + "0,7\n")
         found = audit(tmp_path)
         assert found.splits[0].videos == 2
-        assert any("d.txt, line 2" in note for note in found.notes)
+        assert len(found.unreadable) == 1
+        assert "d.txt, line 2" in found.unreadable[0]
+        result = CliRunner().invoke(app, ["audit", str(tmp_path)])
+        assert (result.exit_code, "d.txt, line 2" in result.stderr) == (1, True)
         assert any(note.startswith("no crop folder") for note in found.notes)
 
     def test_finds_what_is_odd(self, tmp_path: Path) -> None:
         make_set(tmp_path)
         put(tmp_path / "VA_Estimation_Challenge" / "Validation_Set" / "a_right.txt", VA + "-5,-5\n")
         put(tmp_path / "cropped" / "b" / "00009.jpg", "")
+        put(tmp_path / "cropped" / "b" / "00009.png", "")
         notes = "\n".join(audit(tmp_path).notes)
-        assert "VA: 1 videos are in both splits, such as a" in notes
+        assert "VA: 1 video is in both splits (or its two subjects are): a" in notes
         assert "a_right has no valid line of 1" in notes
         assert "b has crops up to frame 9, but 2 lines" in notes
+        assert re.search(r"cropped.b has 1 frames with two crops", notes)
 
     def test_compares_with_the_raw_videos(self, tmp_path: Path) -> None:
         make_set(tmp_path / "data")

@@ -199,8 +199,65 @@ class TestOwnLabels:
             self.load(tmp_path, "video,frame,au12\nclip,0,0.5\n", Task.AU)
 
     def test_a_line_of_another_length(self, tmp_path: Path) -> None:
-        with pytest.raises(InputFileError, match="Expected 3 columns, got 2"):
+        with pytest.raises(InputFileError, match="line 2: expected 3 cells, as the header has, got 2"):
             self.load(tmp_path, "video,frame,valence\nclip,0\n")
+
+    @pytest.mark.parametrize("name", ["CLIP", "clip.MP4", "some/where/Clip.mov"])
+    def test_names_are_found_in_any_case(self, name: str, tmp_path: Path) -> None:
+        data = self.load(tmp_path, f"video,frame,valence\n{name},0,0.5\n")
+        assert [one.video for one in data.sequences] == ["clip"]
+
+    def test_names_are_found_however_accents_are_written(self, tmp_path: Path) -> None:
+        put(tmp_path / "store", "M\u00fcller", [0], crop_kind=CropKind.DETECTED, tracks=np.array([1]), sizes=[9])
+        data = self.load(tmp_path, "video,frame,valence\nMu\u0308ller.mp4,0,0.5\n")
+        assert [one.video for one in data.sequences] == ["M\u00fcller"]
+
+    def test_spellings_of_one_name_are_one_video(self, tmp_path: Path) -> None:
+        text = "video,frame,valence,split\nclip.mp4,0,0,train\nCLIP.mp4,1,0,val\n"
+        with pytest.raises(InputError, match=r"labels\.csv, line 3: the video 'CLIP.mp4' is in both splits, val here"):
+            self.load(tmp_path, text)
+        with pytest.raises(InputError, match="line 3: the same face and frame has a label in line 2 too"):
+            self.load(tmp_path, "video,frame,valence\nclip,0,0\nClip,0,1\n")
+
+    def test_a_face_is_labelled_once_with_or_without_its_track(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="line 3: the same face and frame has a label in line 2 too"):
+            self.load(tmp_path, "video,frame,track,valence\nclip,10,,0\nclip,10,2,1\n")
+        data = self.load(tmp_path, "video,frame,track,valence\nclip,10,,0\nclip,10,1,1\n")
+        assert [one.labelled_rows.tolist() for one in data.sequences] == [[8], [7]]
+        with pytest.raises(InputError, match="line 3: the same face and frame has a label in line 2 too"):
+            self.load(tmp_path, "video,frame,track,valence\nclip,5,1,0\nclip,5,1,1\n")
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+    def test_blank_lines_and_line_ends_leave_the_line_numbers_right(self, end: str, tmp_path: Path) -> None:
+        lines = ["\ufeff Video , FRAME,valence", "", "clip,0,0", "", '"clip\n",1,0', "clip,3,x", ""]
+        (tmp_path / "labels.csv").write_bytes(end.join(lines).encode())
+        with pytest.raises(InputError, match="line 7: valence must be a number, got 'x'"):
+            load_labelled(Task.VA, "train", DataOptions(tmp_path / "store", labels=tmp_path / "labels.csv"))
+
+    @pytest.mark.parametrize(
+        ("content", "match"),
+        [
+            (b"", "is empty"),
+            (b"video;frame;valence\nclip;0;0\n", "columns must be separated by commas"),
+            (b"video\tframe\tvalence\nclip\t0\t0\n", "columns must be separated by commas"),
+            ("video,frame,valence\nM\u00fcller,0,0\n".encode("latin-1"), "line 2: the byte 0xFC is no UTF-8; save it"),
+            ("video,frame,valence\n".encode("utf-16"), "UTF-8"),
+            (b'video,frame,valence\n"clip,0,0\n', "line 2: .*check the quotes"),
+            (b"video,frame,valence\nclip,1_0,0\n", "line 2: frame must be a number, got '1_0'"),
+            (b"video,frame,valence\nclip,1e30,0\n", "line 2: frame must be from 0 to 2147483647, got '1e30'"),
+            (b"video,frame,valence\nclip,nan,0\n", "line 2: frame must be a finite number, got 'nan'"),
+            (b"video,frame,au12\nclip,0,1\n", r"labels\.csv, line 1: the labels have no column for VA"),
+        ],
+    )
+    def test_says_what_is_wrong_with_the_file(self, content: bytes, match: str, tmp_path: Path) -> None:
+        (tmp_path / "labels.csv").write_bytes(content)
+        with pytest.raises((InputError, InputFileError), match=match):
+            load_labelled(Task.VA, "train", DataOptions(tmp_path / "store", labels=tmp_path / "labels.csv"))
+
+    def test_a_video_without_any_face_is_named(self, tmp_path: Path) -> None:
+        put(tmp_path / "store", "dark", [], crop_kind=CropKind.DETECTED)
+        with pytest.raises(InputError, match="line 2: no face was found in dark"):
+            self.load(tmp_path, "video,frame,valence\ndark,0,0\n")
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(InputFileError, match=r"labels\.csv"):

@@ -12,7 +12,6 @@ from hypothesis.extra.numpy import arrays
 from affectline.datasets.submission import (
     HEADERS,
     is_header,
-    read_names,
     read_sample,
     sample_of,
     write_submission,
@@ -138,10 +137,9 @@ def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
         write_submission(tmp_path / "no" / "out.txt", Task.EXPR, sample_of(Task.EXPR, {"a": 1}), np.zeros(1, np.int64))
 
 
-def test_lists_of_names(tmp_path: Path) -> None:
-    assert read_names(put(tmp_path / "l.txt", "a", " b_left ", "", "c", end="\r\n")) == ("a", "b_left", "c")
-    with pytest.raises(InputFileError, match="names a 2 times"):
-        read_names(put(tmp_path / "l.txt", "a", "b", "a"))
+def test_frames_that_no_video_has_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputFileError, match=r"line 3: expected a picture .* five to seven digits"):
+        read_sample(put(tmp_path / "s.txt", HEADERS[Task.VA], "a/0000001.jpg,", "a/00000001.jpg,"), Task.VA)
     with pytest.raises(InputError, match="at least one video, each with at least one frame"):
         sample_of(Task.VA, {"a": 0})
 
@@ -231,6 +229,31 @@ class TestCheck:
         assert found.n_problems == 100
         assert len(found.problems) == 20
         assert found.problems[0] == "line 2: the name must be followed by two values, not 1: 'a/00001.jpg,'"
+
+    @pytest.mark.parametrize(
+        ("content", "problem"),
+        [
+            (b"", "the file is empty; expected"),
+            (b" \r\n", "the file is empty; expected"),
+            (b"\xff\xfe\x00", "no text in UTF-8"),
+            ("\ufeffHEADER\na/00001.jpg,3\n".encode(), "line 1: starts with a byte order mark"),
+            (b"HEADER\ra/00001.jpg,3\r", "line 1: ends with CR alone"),
+            (b"HEADER\na/00001.jpg,3\n\n", "line 3: a blank line at the end; remove it"),
+            (b"HEADER\na/00001.jpg,3\n\n \n", "line 3: 2 blank lines at the end; remove them"),
+        ],
+    )
+    def test_what_a_simple_reader_stumbles_over_is_wrong(self, content: bytes, problem: str, tmp_path: Path) -> None:
+        header = HEADERS[Task.EXPR].encode()
+        sample = put(tmp_path / "s.txt", HEADERS[Task.EXPR], "a/00001.jpg,")
+        (tmp_path / "out.txt").write_bytes(content.replace(b"HEADER", header))
+        (found,) = check_submission(Task.EXPR, tmp_path / "out.txt", sample).problems
+        assert found.startswith(problem)
+
+    @pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
+    def test_line_ends_of_both_systems_are_right(self, end: bytes, tmp_path: Path) -> None:
+        sample = put(tmp_path / "s.txt", HEADERS[Task.EXPR], "a/00001.jpg,")
+        (tmp_path / "out.txt").write_bytes(HEADERS[Task.EXPR].encode() + (end or b"\n") + b"a/00001.jpg,3" + end)
+        assert check_submission(Task.EXPR, tmp_path / "out.txt", sample).problems == ()
 
     def test_a_file_without_rows(self, tmp_path: Path) -> None:
         sample = put(tmp_path / "s.txt", HEADERS[Task.VA], "a/00001.jpg,")

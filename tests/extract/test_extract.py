@@ -66,7 +66,7 @@ class TestCrops:
         assert (result.status, result.rows, result.frame_count) == ("done", 5, 71)
         table = table_of(tmp_path / "store", "v_left")
         assert table.frame.tolist() == [0, 1, 4, 69, 70]
-        expected = backbone.features([read_image(path) for _, path in crop_files(folder)])
+        expected = backbone.features([read_image(path) for _, path in crop_files(folder)[0]])
         np.testing.assert_allclose(table.features().logits, expected.logits, atol=1e-5)
         np.testing.assert_allclose(table.features().embedding, expected.embedding, rtol=1e-3, atol=1e-4)
 
@@ -104,6 +104,7 @@ class TestCrops:
         (folder / "00002.jpg").write_bytes(b"")
         (folder / "00003.jpg").write_bytes(b"\xff\xd8\xff no picture")
         (result,) = run([folder], tmp_path / "store")
+        assert result.status == "incomplete"
         assert "2 crops cannot be read and are left out: 00002.jpg, 00003.jpg" in result.message
         assert table_of(tmp_path / "store", "v").frame.tolist() == [0, 3]
 
@@ -120,6 +121,36 @@ class TestCrops:
         assert [one.status for one in run([folder], tmp_path / "store")] == ["skipped"]
         assert [one.status for one in run([folder], tmp_path / "store", crop_fps=25)] == ["done"]
         assert [one.status for one in run([folder], tmp_path / "store", crop_fps=25, again=True)] == ["done"]
+
+    def test_another_source_of_one_name_is_refused_until_again(self, tmp_path: Path) -> None:
+        crops(tmp_path / "x" / "v", [1])
+        crops(tmp_path / "y" / "v", [1, 2])
+        run([tmp_path / "x"], tmp_path / "store")
+        (result,) = run([tmp_path / "y"], tmp_path / "store")
+        assert (result.status, "has features of another v" in result.message) == ("failed", True)
+        assert len(table_of(tmp_path / "store", "v")) == 1
+        assert [one.rows for one in run([tmp_path / "y"], tmp_path / "store", again=True)] == [2]
+
+    def test_crops_with_the_times_of_another_video_are_another_source(self, tmp_path: Path) -> None:
+        folder = crops(tmp_path / "v", [1])
+        for name, fps in (("first", 10), ("second", 20)):
+            (tmp_path / name).mkdir()
+            video(tmp_path / name / "v.avi", 3, fps)
+        statuses = [run([folder], tmp_path / "store", videos=tmp_path / name)[0].status for name in ("first", "second")]
+        assert statuses == ["done", "failed"]
+
+    def test_what_is_no_crop_is_ignored_and_named(self, tmp_path: Path) -> None:
+        folder = crops(tmp_path / "v", [1])
+        (folder / "notes.txt").touch()
+        (folder / "00002.jpg").mkdir()
+        (folder / ".hidden").touch()
+        (result,) = run([folder], tmp_path / "store")
+        assert (result.status, result.rows) == ("done", 1)
+        assert "2 entries are no crops such as 00001.jpg and are ignored: 00002.jpg, notes.txt" in result.message
+
+    def test_crops_that_count_from_0_are_refused(self, tmp_path: Path) -> None:
+        (result,) = run([crops(tmp_path / "v", [0, 1])], tmp_path / "store")
+        assert (result.status, "crops count from 00001" in result.message) == ("failed", True)
 
     def test_frames_behind_the_video_go_on_at_its_rate(self) -> None:
         times = FrameTimes(np.array([0.0, 0.1, 0.2, 0.4]))
@@ -155,11 +186,13 @@ class TestSources:
             find_sources([tmp_path])
 
     def test_what_holds_nothing_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(InputFileError, match="no video or image"):
+        with pytest.raises(InputFileError, match=r"holds neither videos nor, .* from 00001\.jpg on"):
             find_sources([tmp_path])
+        with pytest.raises(InputError, match="cropped or cropped_aligned"):
+            find_sources([tmp_path], CropKind.DETECTED)
         crop(tmp_path / "holiday.jpg")
         with pytest.raises(InputFileError, match="these images have other names"):
-            find_sources([tmp_path])
+            find_sources([tmp_path / "holiday.jpg"])
         crops(tmp_path / "both" / "a", [1])
         video(tmp_path / "both" / "b.avi", 2)
         with pytest.raises(InputFileError, match="both videos and folders of crops"):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from affectline.errors import InputError, InputFileError, ShapeError
+from affectline.errors import InputError, InputFileError, OutputError, ShapeError
 from affectline.features import CropKind, FeaturePart, FeatureTable, input_width, parse_parts, stack_inputs
 from affectline.features import writer as writer_module
 from affectline.features.store import FeatureStore
@@ -99,6 +99,15 @@ class TestTable:
         (tmp_path / "x.arrow").write_bytes(b"ARROW1 not really")
         with pytest.raises(InputFileError, match=r"x\.arrow"):
             FeatureTable.open(tmp_path / "x.arrow")
+        for frames, times in (
+            (np.arange(4) - 1, np.zeros(4)),
+            (np.arange(4) * 10**6, np.zeros(4)),
+            (np.arange(4), np.array([0, 1, np.nan, 3])),
+            (np.arange(4), np.array([0.0, 2.0, 1.0, 3.0])),
+        ):
+            path = write_features(store, info(), (frames, times, features(4), None, None, None))
+            with pytest.raises(InputFileError, match=r"frames count from 0|not finite, or decrease"):
+                FeatureTable.open(path)
         path = write_features(store, info(), (np.arange(4), np.zeros(4), features(4), None, None, None))
         path.write_bytes(path.read_bytes()[:-40])
         with pytest.raises(InputFileError, match="extract it again"):
@@ -115,6 +124,25 @@ class TestWriter:
         with pytest.raises(RuntimeError):
             killed()
         assert list(store.folder.rglob("*.arrow*")) == []
+
+    def test_two_writers_of_one_table_do_not_meet(self, store: FeatureStore) -> None:
+        with FeatureWriter(store, info()) as first, FeatureWriter(store, info()) as second:
+            for writer, value in ((first, 1.0), (second, 2.0)):
+                logits = np.full((4, 8), value, np.float32)
+                writer.write(np.arange(4), np.zeros(4), replace(features(4), logits=logits))
+            path = first.finish(4)
+            assert (FeatureTable.open(path).features().logits == 1.0).all()
+            second.finish(4)
+        assert (FeatureTable.open(path).features().logits == 2.0).all()
+        assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+    def test_a_full_disk_is_said_to_be_one(self, store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("affectline.features.writer.TemporaryFile", refuse)
+        with pytest.raises(OutputError, match=r"features of .* No space left on device; is the disk full"):
+            FeatureWriter(store, info()).__enter__()
 
     @pytest.mark.parametrize(
         "change", [{"logits": np.zeros((4, 7), np.float32)}, {"embedding": np.zeros((3, WIDTH), np.float32)}]

@@ -317,3 +317,37 @@ class TestFile:
         seen = []
         load_head(tmp_path / "h", lambda *given: seen.append(given) or all_heads()["va"])
         assert seen[0][2]["pickle"].tolist() == [0, 1, 2]
+
+
+class TestCard:
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"radius_s": float("nan")},
+            {"radius_s": -1.0},
+            {"radius_s": 1e300},
+            {"thresholds": (float("nan"),)},
+            {"logit_adjustment": (float("inf"), 0.0)},
+        ],
+    )
+    def test_decisions_are_finite(self, wrong: dict) -> None:
+        with pytest.raises(InputError, match=r"a radius is 0 to|must be finite"):
+            Decision(**wrong)
+
+    def test_decisions_have_a_number_for_each_label(self) -> None:
+        with pytest.raises(InputError, match="12 labels cannot have 11 thresholds"):
+            replace(card(Task.AU), decision=Decision(thresholds=(0.5,) * 11))
+        with pytest.raises(InputError, match="8 labels cannot have 5 offsets"):
+            replace(card(Task.EXPR), frame_wise=Decision(logit_adjustment=(0.0,) * 5))
+        with pytest.raises(InputError, match="labels, each once"):
+            HeadCard(Task.AU, ("AU1", "AU1"), (REF,))
+
+    @pytest.mark.parametrize(("found", "put"), [(b'"Fear"', b'"Foot"'), (b'"radius_s": 0.0', b'"radius_s": NaN')])
+    def test_a_file_that_says_otherwise_is_refused(self, found: bytes, put: bytes, tmp_path: Path) -> None:
+        save_head(mlp(card(Task.EXPR)), tmp_path / "h")
+        content = (tmp_path / "h").read_bytes()
+        escaped = [part.replace(b'"', b'\\"') for part in (found, put)]
+        assert escaped[0] in content
+        (tmp_path / "h").write_bytes(content.replace(*escaped))
+        with pytest.raises(ModelFileError, match=r"labels that EXPR heads do not know: Foot|a radius is 0 to"):
+            load_head(tmp_path / "h")

@@ -17,7 +17,8 @@ from affectline.cli.main import app
 from affectline.datasets.labelled import LabelledTables
 from affectline.datasets.loading import DataOptions, load_labelled
 from affectline.datasets.synthetic.write import SynthOptions, write_synthetic
-from affectline.errors import InputError, ResumeError
+from affectline.errors import InputError, OutputError, ResumeError
+from affectline.evaluation.scoring import evaluate
 from affectline.features import FeaturePart
 from affectline.heads.gated import GatedHead, PaperGatedHead
 from affectline.heads.head import predict
@@ -160,6 +161,22 @@ class TestMlp:
             head.score({head.card.backbones[0].digest: next(iter(data.sequences[0].tables.values())).features()})
         ).all()
 
+    def test_refuses_what_holds_nothing_to_learn(self) -> None:
+        data = noisy_data(Task.VA, 1)
+        (first, *_) = data.sequences
+        few = replace(first, labelled_frame=first.labelled_frame[:9], target=first.target[:9])
+        with pytest.raises(InputError, match="labelled frames with a face; training needs at least 10"):
+            MlpTrainer(DEFAULTS[Task.VA]).fit(replace(data, sequences=(few,)), None)
+        flat = replace(first, target=first.target * [1.0, 0.0])
+        with pytest.raises(InputError, match=r"arousal of .* is the same in every frame"):
+            MlpTrainer(DEFAULTS[Task.VA]).fit(replace(data, sequences=(flat,)), None)
+        data = noisy_data(Task.EXPR, 1)
+        alike = [replace(one, target=np.zeros_like(one.target)) for one in data.sequences]
+        with pytest.raises(InputError, match=r"all labelled frames of .* are Neutral"):
+            MlpTrainer(replace(DEFAULTS[Task.EXPR], allow_empty_classes=True)).fit(
+                replace(data, sequences=tuple(alike)), None
+            )
+
     def test_refuses_a_unit_that_is_always_on(self) -> None:
         data = noisy_data(Task.AU, 1)
         always = replace(data, sequences=tuple(replace(one, target=np.ones_like(one.target)) for one in data.sequences))
@@ -238,8 +255,45 @@ class TestRecipe:
         assert (card.decision, dict(card.validation)) == (first.decision, {})
         assert card.training["decision"] == "taken over from a"
         assert int(card.training["frames"]) > int(first.training["frames"])
-        with pytest.raises(InputError, match=r"this head is for VA"):
+        with pytest.raises(InputError, match=r"decides on AU .* this head is for VA"):
             train_head(replace(final, task=Task.VA, params=DEFAULTS[Task.VA]), tmp_path / "c")
+
+    def test_videos_on_both_sides_are_refused_and_their_subjects_named(self, synthetic: Path, tmp_path: Path) -> None:
+        pair = "synthetic-0007-30-112x112_left", "synthetic-0007-30-112x112_right"
+        both = recipe(synthetic, Task.VA, "synthetic_b0")
+        train, val = tmp_path / "train.txt", tmp_path / "val.txt"
+        train.write_text(f"{pair[0]}\nsynthetic-0001-30-112x112\n")
+        val.write_text(f"{pair[1]}\n")
+        lists = replace(both.data, train_list=train, val_list=val)
+        trained = train_head(replace(both, data=lists), tmp_path / "h")
+        assert any("subjects of one video are on both sides" in note for note in trained.notes)
+        val.write_text(f"{pair[0]}\n")
+        with pytest.raises(
+            InputError, match=f"1 video is in the training and in the validation list, such as {pair[0]}"
+        ):
+            train_head(replace(both, data=lists), tmp_path / "h")
+
+    def test_evaluation_knows_what_was_trained_on(self, synthetic: Path, tmp_path: Path) -> None:
+        one = recipe(synthetic, Task.VA, "synthetic_b0")
+        head = train_head(one, tmp_path / "h").head
+        trained_on = load_labelled(Task.VA, "train", one.data)
+        held_out = load_labelled(Task.VA, "val", one.data)
+        groups = len({sequence.group for sequence in trained_on.sequences})
+        assert evaluate(head, trained_on, resamples=1).trained_on_here == groups
+        assert evaluate(head, held_out, resamples=1).trained_on_here == 0
+
+    @pytest.mark.parametrize("place", ["", "no/such/h"])
+    def test_a_place_that_cannot_be_written_to_is_found_first(
+        self, place: str, synthetic: Path, tmp_path: Path
+    ) -> None:
+        with pytest.raises(OutputError, match=r"it is a folder; name a file|does not exist; make it"):
+            train_head(recipe(synthetic, Task.VA, "synthetic_b0"), tmp_path / place)
+
+    def test_it_says_what_becomes_of_an_unfinished_run(self, synthetic: Path, tmp_path: Path) -> None:
+        one = recipe(synthetic, Task.VA, "synthetic_b0")
+        assert any("no unfinished run to resume" in note for note in train_head(one, tmp_path / "h", resume=True).notes)
+        (tmp_path / ".h.part").touch()
+        assert any("was thrown away" in note for note in train_head(one, tmp_path / "h").notes)
 
     def test_a_final_model_without_one_says_that_nothing_is_known(self, synthetic: Path, tmp_path: Path) -> None:
         trained = train_head(recipe(synthetic, Task.VA, "synthetic_b0", on="train+val"), tmp_path / "a")

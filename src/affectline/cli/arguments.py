@@ -34,7 +34,7 @@ VAL_LIST = Annotated[
     Path | None,
     typer.Option("--val-list", metavar="FILE", help="Video names to validate on, instead of Validation_Set."),
 ]
-SEED = Annotated[int, typer.Option("--seed", min=0, help="Of everything that is drawn at random.")]
+SEED = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of everything that is drawn at random.")]
 TRUST_PICKLE = Annotated[
     list[str] | None,
     typer.Option("--trust-pickle", metavar="SHA256", help="Open the automl head with this pickle (docs/automl.md)."),
@@ -55,6 +55,15 @@ def parse_task(text: str) -> Task:
         if text.upper() == task.value:
             return task
     raise InputError(f"no task {text!r}; choose va, expr or au")
+
+
+def check_split(text: str) -> None:
+    """Raise InputError unless a text names a split that can be scored."""
+    from affectline.datasets.labelled import TRAIN, VALIDATION
+    from affectline.datasets.loading import TRAIN_AND_VALIDATION
+
+    if text not in {VALIDATION, TRAIN, TRAIN_AND_VALIDATION}:
+        raise InputError(f"no split {text!r}; choose {VALIDATION}, {TRAIN} or {TRAIN_AND_VALIDATION}")
 
 
 def parse_crops(text: str | None) -> CropKind | None:

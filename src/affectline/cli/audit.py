@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from affectline.cli.exit_codes import EXIT_FAILED
+
 if TYPE_CHECKING:
     from affectline.datasets.audit import Audit, SplitCounts
 
@@ -18,7 +20,10 @@ def command(
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the counts as JSON too.")] = None,
 ) -> None:
-    """Count videos, lines, labels and crops of Aff-Wild2, beside the paper's counts, and name everything odd."""
+    """Count videos, lines, labels and crops of Aff-Wild2, beside the paper's counts, and name everything odd.
+
+    Exit code 1 if an annotation file cannot be read.
+    """
     from affectline.atomic_file import complete_file
     from affectline.datasets.audit import audit
 
@@ -34,9 +39,13 @@ def command(
         typer.echo(f"\n{kind}: {folders} folders, {pictures:,} pictures")
     for note in found.notes:
         typer.echo(f"note: {note}")
+    for problem in found.unreadable:
+        typer.echo(f"affectline: {problem}", err=True)
     if json is not None:
         with complete_file(json) as file:
             file.write(_as_json(found).encode())
+    if found.unreadable:
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _row(split: SplitCounts) -> tuple[str, ...]:

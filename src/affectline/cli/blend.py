@@ -16,6 +16,7 @@ from affectline.cli.arguments import (
     TRAIN_LIST,
     TRUST_PICKLE,
     VAL_LIST,
+    check_split,
     data_options,
     parse_filter,
 )
@@ -39,12 +40,15 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     trust_pickle: TRUST_PICKLE = None,
 ) -> None:
     """Find the best weighted mean of several heads' scores, tested on held-out videos, and save it as a head."""
+    from affectline.atomic_file import check_place
     from affectline.cli.head_files import load_for_heads, names_of, open_heads
     from affectline.cli.text_table import aligned
     from affectline.evaluation.blending import BlendOptions, blend_heads, parse_method
     from affectline.evaluation.tuning import TuneOptions, parse_thresholds
     from affectline.heads.head_file import save_head
 
+    check_split(split)
+    check_place(output)
     heads = open_heads(head_files, None, trust_pickle)
     tune = TuneOptions(mode=parse_filter(filter_mode), thresholds=parse_thresholds(thresholds), folds=folds, seed=seed)
     options = BlendOptions(parse_method(method), folds, seed, tune)

@@ -19,9 +19,11 @@ from affectline.cli.arguments import (
     TRAIN_LIST,
     TRUST_PICKLE,
     VAL_LIST,
+    check_split,
     data_options,
     parse_task,
 )
+from affectline.cli.text_table import counted
 
 if TYPE_CHECKING:
     from affectline.datasets.labelled import LabelledTables
@@ -53,6 +55,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     from affectline.evaluation.scoring import Rules, evaluate, evaluate_constant
 
     wanted = parse_task(task)
+    check_split(split)
     heads = open_heads(head_files, wanted, trust_pickle)
     heads = heads if smooth is None else [_with_radius(head, smooth) for head in heads]
     options = data_options(store, data, labels, None, crops, train_list, val_list)
@@ -68,13 +71,14 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
 
 def _with_radius(head: Head, text: str) -> Head:
     from affectline.errors import InputError
+    from affectline.heads.head import MAX_RADIUS_S
 
     try:
         radius_s = 0.0 if text == "off" else float(text)
     except ValueError as error:
         raise InputError(f"--smooth {text!r} is not understood; write seconds such as 0.83, or off") from error
-    if not 0 <= radius_s < float("inf"):
-        raise InputError(f"--smooth must be a number of seconds from 0 up, got {text}")
+    if not 0 <= radius_s <= MAX_RADIUS_S:
+        raise InputError(f"--smooth must be a number of seconds from 0 to {MAX_RADIUS_S:g}, got {text}")
     return head.with_card(head.card.with_radius(radius_s))
 
 
@@ -86,7 +90,8 @@ def _text(data: LabelledTables, names: Sequence[str], found: Sequence[Evaluation
     rows.append([*_row(_constant_name(data), constant)[:-1], "-"])
     with_face = constant.with_face.frames if constant.with_face else 0
     parts = [
-        f"{data.source}: {constant.videos} videos, {data.frame_count} labelled frames, {with_face} of them with a face",
+        f"{data.source}: {counted(constant.videos, 'video')}, {counted(data.frame_count, 'labelled frame')}, "
+        f"{with_face} of them with a face",
         aligned(rows),
         *(f"{name}\n{_label_table(one)}" for name, one in zip(names, found, strict=True)),
         "\n".join(_notes(data, names, found)),
@@ -95,10 +100,15 @@ def _text(data: LabelledTables, names: Sequence[str], found: Sequence[Evaluation
 
 
 def _row(name: str, one: Evaluation) -> list[str]:
-    low, high = one.interval
+    interval = "-" if one.interval is None else " to ".join(map(_figure, one.interval))
     reports = (one.all_frames, one.with_face, one.frame_wise)
-    on_all, with_face, frame_wise = (f"{report.p:.4f}" if report else "-" for report in reports)
-    return [name, on_all, f"{low:.4f} to {high:.4f}", with_face, frame_wise, f"{one.decision.radius_s:.3g} s"]
+    on_all, with_face, frame_wise = (_figure(report.p) if report else "-" for report in reports)
+    return [name, on_all, interval, with_face, frame_wise, f"{one.decision.radius_s:.3g} s"]
+
+
+def _figure(value: float) -> str:
+    """Return four decimals, without the sign of a zero."""
+    return f"{round(value, 4) + 0.0:.4f}"
 
 
 def _constant_name(data: LabelledTables) -> str:
@@ -107,11 +117,21 @@ def _constant_name(data: LabelledTables) -> str:
 
 def _label_table(one: Evaluation) -> str:
     from affectline.cli.text_table import aligned
+    from affectline.postprocess.thresholds import FIXED_THRESHOLD
 
     columns = list(one.main.per_label[0].values)
     rows = [["label", *columns]]
     for score in one.main.per_label:
-        rows.append([score.label, *(f"{score.values[name]:.{0 if name == 'support' else 4}f}" for name in columns)])
+        figures = (
+            f"{score.values[name]:.0f}" if name == "support" else _figure(score.values[name]) for name in columns
+        )
+        rows.append([score.label, *figures])
+    if one.main.task.value == "AU":
+        thresholds = one.decision.thresholds or [FIXED_THRESHOLD] * len(one.main.per_label)
+        rows = [
+            [*row, text]
+            for row, text in zip(rows, ["threshold", *(f"{value:.4g}" for value in thresholds)], strict=True)
+        ]
     if one.main.accuracy is not None:
         rows.append(["accuracy", f"{one.main.accuracy:.4f}", *("" for _ in columns[1:])])
     return aligned(rows)
@@ -119,6 +139,8 @@ def _label_table(one: Evaluation) -> str:
 
 def _notes(data: LabelledTables, names: Sequence[str], found: Sequence[Evaluation]) -> list[str]:
     """Return what a reader of the figures must know."""
+    from affectline.metrics.bootstrap import MIN_GROUPS
+
     tuned = [name for name, one in zip(names, found, strict=True) if one.is_tuned_here]
     notes = []
     if tuned:
@@ -126,10 +148,21 @@ def _notes(data: LabelledTables, names: Sequence[str], found: Sequence[Evaluatio
             f"chosen on these very data, so that the figures are somewhat too good: radius, thresholds and logit "
             f"adjustment of {', '.join(tuned)}"
         )
+    for name, one in zip(names, found, strict=True):
+        if one.trained_on_here:
+            notes.append(
+                f"trained on {one.trained_on_here} of the {counted(one.videos, 'video')} that are scored here: the "
+                f"figures of {name} say nothing about new videos"
+            )
+    first = found[0]
+    if first.interval is None:
+        notes.append(f"too few videos for an interval ({first.videos}; at least {MIN_GROUPS})")
+    elif first.all_frames is None:
+        notes.append("the interval is that of P with face")
     if data.missing:
         notes.append(f"left out, the store has no features: {', '.join(data.missing)}")
-    if found and found[0].videos_without_face:
-        notes.append(f"no face in any frame, scored as neutral: {', '.join(found[0].videos_without_face)}")
+    if first.videos_without_face:
+        notes.append(f"no face in any frame, scored as neutral: {', '.join(first.videos_without_face)}")
     return notes
 
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from affectline.cli.arguments import CROPS
 from affectline.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
+from affectline.cli.text_table import counted
 
 
 def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
@@ -17,7 +17,9 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     output: Annotated[Path, typer.Option("--output", "-o", metavar="STORE", help="Folder of the feature store.")],
     backbone: Annotated[str | None, typer.Option(help="Name (see `affectline models list`) or model file.")] = None,
     detector: Annotated[str | None, typer.Option(help="For videos: blazeface, libfacedetection or yunet.")] = None,
-    crops: CROPS = None,
+    crops: Annotated[
+        str | None, typer.Option(metavar="KIND", help="What folders of crops are: cropped or cropped_aligned.")
+    ] = None,
     videos: Annotated[
         Path | None, typer.Option("--videos", metavar="DIR", help="Crops take their times from these videos.")
     ] = None,
@@ -47,10 +49,11 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
                 sources, FeatureStore(output, create=True), extractor, partial(progress.advance, "frames")
             )
             for number, result in enumerate(results, start=1):
-                typer.echo(f"{number} of {len(sources)} {result.source.name}: {result.status}, {result.rows} faces")
+                faces = counted(result.rows, "face")
+                typer.echo(f"{number} of {len(sources)} {result.source.name}: {result.status}, {faces}")
                 if result.message:
                     typer.echo(f"affectline: {result.message}", err=True)
-                failed |= result.status == "failed"
+                failed |= result.status in {"failed", "incomplete"}
     except KeyboardInterrupt:
         typer.echo("interrupted; finished videos are kept: run the same command to go on", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -67,6 +67,10 @@ def run() -> None:
         typer.echo(f"affectline: {error}", err=True)
         # What the machine or the network denies is no mistake of whoever typed the command.
         sys.exit(EXIT_FAILED if isinstance(error, AssetError | OutputError) else EXIT_WRONG_USE)
+    except OSError as error:
+        place = error.filename or "a file or the output"
+        typer.echo(f"affectline: {place}: {error.strerror or error}; check permissions and space", err=True)
+        sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
         typer.echo("affectline: interrupted", err=True)
         sys.exit(EXIT_INTERRUPTED)

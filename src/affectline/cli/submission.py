@@ -9,6 +9,7 @@ import typer
 
 from affectline.cli.arguments import CROPS, STORE, TASK, TRUST_PICKLE, parse_crops, parse_task
 from affectline.cli.exit_codes import EXIT_FAILED
+from affectline.cli.text_table import counted
 
 app = typer.Typer(help="Write and check submissions to the ABAW challenges.", no_args_is_help=True)
 
@@ -31,7 +32,8 @@ def write(  # noqa: PLR0913, PLR0917 - one parameter for each option of the comm
 ) -> None:
     """Write a decision for every row of a sample, in its order."""
     from affectline.cli.head_files import open_heads
-    from affectline.datasets.submission import read_names, read_sample, sample_of, write_submission
+    from affectline.datasets.affwild2 import read_list
+    from affectline.datasets.submission import read_sample, sample_of, write_submission
     from affectline.errors import InputError
     from affectline.evaluation.needed_features import videos_for
     from affectline.evaluation.submit import submission_values
@@ -43,15 +45,20 @@ def write(  # noqa: PLR0913, PLR0917 - one parameter for each option of the comm
     if sample is not None and names is None:
         rows = read_sample(sample, wanted)
     elif names is not None and sample is None:
-        rows = sample_of(wanted, videos.frame_counts(read_names(names)))
+        rows = sample_of(wanted, videos.frame_counts(read_list(names)))
     else:
         raise InputError("give either --sample, the sample file of the challenge, or --list, names of videos")
     found = submission_values(opened, rows, videos, allow_missing=allow_missing)
     write_submission(output, wanted, rows, found.values)
-    typer.echo(f"{len(rows)} rows of {len(rows.videos)} videos -> {output}")
+    typer.echo(f"{counted(len(rows), 'row')} of {counted(len(rows.videos), 'video')} -> {output}")
     if found.without_face:
         typer.echo(
             f"no face is known of {', '.join(found.without_face)}: their rows hold the neutral constant", err=True
+        )
+    for video, n in found.beyond.items():
+        typer.echo(
+            f"{counted(n, 'row')} of {video} lie behind the last frame that its features know of and repeat it",
+            err=True,
         )
 
 
@@ -70,6 +77,7 @@ def check(
     if found.n_problems:
         more = found.n_problems - len(found.problems)
         rest = f", {more} of them not shown" if more else ""
-        typer.echo(f"{file}: {found.n_problems} problems in {found.rows} rows{rest}", err=True)
+        problems, lines = counted(found.n_problems, "problem"), counted(found.rows, "row")
+        typer.echo(f"{file}: {problems} in {lines}{rest}", err=True)
         raise typer.Exit(EXIT_FAILED)
-    typer.echo(f"{file}: {found.rows} rows, all as the sample asks")
+    typer.echo(f"{file}: {counted(found.rows, 'row')}, all as the sample asks")

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number and a noun: `1 video`, `2 videos`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Return rows as lines with columns of equal width: the first to the left, the others to the right.
 

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from affectline.cli.arguments import BACKBONES, CROPS, DATA, LABELS, SEED, STORE, TASK, TRAIN_LIST, VAL_LIST
+from affectline.cli.exit_codes import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from affectline.cli.progress import Progress
     from affectline.heads.head import HeadCard
     from affectline.labels import Task
@@ -35,6 +38,9 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     epochs: Annotated[int | None, typer.Option(min=1, help="At most; exactly, where nothing is held out.")] = None,
     hidden: Annotated[int | None, typer.Option(min=0, help="Width of the hidden layer; 0 for none.")] = None,
     l2: Annotated[float | None, typer.Option(min=0, help="Weight of the squared weights in the loss.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=0, help="Of Adam.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Frames of a step, at most.")] = None,
+    patience: Annotated[int | None, typer.Option(min=1, help="Epochs without a better score before the end.")] = None,
     seed: SEED = 0,
     allow_empty_classes: Annotated[bool, typer.Option("--allow-empty-classes", help="Train without examples.")] = False,
     time_limit: Annotated[float, typer.Option(metavar="S", help="automl: seconds for the whole search.")] = 600.0,
@@ -53,7 +59,9 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     from affectline.training.recipe import Recipe
 
     which = parse_task(task)
-    params = _params(which, inputs, epochs, hidden, l2, seed, allow_empty_classes)
+    chosen = {"epochs": epochs, "hidden": hidden, "l2": l2, "learning_rate": learning_rate}
+    chosen |= {"batch_size": batch_size, "patience": patience}
+    params = _params(which, inputs, chosen, seed, allow_empty_classes)
     recipe = Recipe(
         which,
         data_options(store, data, labels, backbone, crops, train_list, val_list),
@@ -64,27 +72,26 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
         TuneOptions(mode=parse_filter(filter_mode), thresholds=thresholds, paper_exact=paper_exact, seed=seed),  # type: ignore[arg-type]  # it checks the word
         decision_from,
     )
-    _show(_trained(recipe, output, resume), output)
+    try:
+        trained = _trained(recipe, output, resume)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; finished epochs are kept: run the same command with --resume to go on", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    _show(trained, output)
 
 
-def _params(  # noqa: PLR0913, PLR0917 - one for each option
-    task: Task,
-    inputs: str | None,
-    epochs: int | None,
-    hidden: int | None,
-    l2: float | None,
-    seed: int,
-    allow_empty_classes: bool,
+def _params(
+    task: Task, inputs: str | None, chosen: Mapping[str, float | None], seed: int, allow_empty_classes: bool
 ) -> TrainParams:
+    """Return the task's defaults with what was chosen; None in `chosen` leaves the default."""
     from dataclasses import replace
 
     from affectline.features import parse_parts
     from affectline.training.params import default_params
 
-    given = {"epochs": epochs, "hidden": hidden, "l2": l2}
-    chosen = {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in chosen.items() if value is not None}
     params = default_params(task, None if inputs is None else parse_parts(inputs))
-    return replace(params, seed=seed, allow_empty_classes=allow_empty_classes, **chosen)  # type: ignore[arg-type]  # mypy does not see into **
+    return replace(params, seed=seed, allow_empty_classes=allow_empty_classes, **given)  # type: ignore[arg-type]  # mypy does not see into **
 
 
 def _trained(recipe: Recipe, output: Path, resume: bool) -> Trained:

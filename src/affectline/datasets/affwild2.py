@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +53,8 @@ def find_annotations(data: Path, task: Task) -> tuple[SplitFiles, ...]:
 
 
 def _is_annotation(path: Path) -> bool:
-    return path.suffix.lower() == ".txt" and not path.name.startswith(".") and path.is_file()
+    is_text = path.suffix.lower() == ".txt" and path.stem.lower() != "readme"
+    return is_text and not path.name.startswith(".") and path.is_file()
 
 
 def split_files(data: Path, task: Task, lists: Mapping[str, Path | None]) -> Mapping[str, Mapping[str, Path]]:
@@ -67,7 +68,7 @@ def split_files(data: Path, task: Task, lists: Mapping[str, Path | None]) -> Map
 
     Raises:
         InputFileError: there are no annotations of the task, or a list cannot be read.
-        InputError: a list names a video without annotations, or a video is in both splits.
+        InputError: a list names a video without annotations.
     """
     splits = find_annotations(data, task)
     if not splits:
@@ -81,13 +82,18 @@ def split_files(data: Path, task: Task, lists: Mapping[str, Path | None]) -> Map
     for split, path in lists.items():
         if path is not None:
             chosen[split] = {video: _of_list(video, every, path) for video in read_list(path)}
-    both = sorted(set(chosen.get(TRAIN, {})) & set(chosen.get(VALIDATION, {})))
-    if both:
-        raise InputError(
-            f"{len(both)} videos are in the training and in the validation list, such as {', '.join(both[:3])}; scores "
-            "on videos that were trained on mean nothing: remove them from one of the two"
-        )
     return chosen
+
+
+def refuse_overlap(train: Collection[str], valid: Collection[str]) -> None:
+    """Raise InputError if a video is to be trained on and to be held out."""
+    both = sorted(set(train) & set(valid))
+    if both:
+        videos = "1 video is" if len(both) == 1 else f"{len(both)} videos are"
+        raise InputError(
+            f"{videos} in the training and in the validation list, such as {', '.join(both[:3])}; scores on videos "
+            "that were trained on mean nothing: remove them from one of the two (--train-list, --val-list)"
+        )
 
 
 def _of_list(video: str, every: Mapping[str, Path], path: Path) -> Path:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +16,9 @@ from numpy.typing import NDArray
 from affectline.datasets.layout import HEADERS, INVALID
 from affectline.errors import InputFileError
 from affectline.labels import Task
+
+_SPACES: Final = re.compile(r"[ \t]+(?=,|\r?$)|(?:(?<=,)|^)[ \t]+", re.MULTILINE)
+"""Beside commas and at the ends of lines; one inside a number is a mistake."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,11 +56,13 @@ def read_annotation(path: Path, task: Task) -> Annotation:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputFileError(f"cannot read {path}: {error}") from error
+    if not text.strip():
+        raise InputFileError(f"{path}, line 1: the header `{HEADERS[task]}` is missing; the file is empty")
     lines = text.rstrip().split("\n")
     header = ",".join(word.strip() for word in lines[0].split(","))
     if header.lower() != HEADERS[task].lower():
         raise InputFileError(
-            f"{path}, line 1: the header of {task.value} annotations is `{HEADERS[task]}`, got `{header[:120]}`"
+            f"{path}, line 1: the header of {task.value} annotations is `{HEADERS[task]}`, got {header[:120]!r}"
         )
     rows = _parse(text, len(lines) - 1, task)
     if rows is None:
@@ -73,7 +80,7 @@ def _parse(text: str, n_lines: int, task: Task) -> NDArray[np.float64] | None:
     names = [f"c{number}" for number in range(width)]
     try:
         table = pyarrow.csv.read_csv(
-            io.BytesIO(text.rstrip().replace(" ", "").encode()),
+            io.BytesIO(_SPACES.sub("", text.rstrip()).encode()),
             pyarrow.csv.ReadOptions(skip_rows=1, column_names=names, use_threads=False),
             pyarrow.csv.ParseOptions(ignore_empty_lines=False),
             pyarrow.csv.ConvertOptions(column_types={name: pa.float64() for name in names}, null_values=[]),
@@ -107,5 +114,5 @@ def _first_fault(lines: list[str], path: Path, task: Task) -> InputFileError:
         except ValueError:
             row = np.empty((1, 0))
         if row.shape[1] != width or not _is_right(row, task).all():
-            return InputFileError(f"{path}, line {number}: expected {expected}, got `{line.strip()[:80]}`")
+            return InputFileError(f"{path}, line {number}: expected {expected}, got {line.strip()[:80]!r}")
     return InputFileError(f"{path}: the file cannot be read as {task.value} annotations: {expected} a line")

@@ -86,11 +86,13 @@ class Audit:
         splits: one for each task and split that is there.
         crops: crop kind to the number of folders and of pictures.
         notes: everything odd, one line each.
+        unreadable: annotation files that cannot be read, one line each; they are not counted.
     """
 
     splits: tuple[SplitCounts, ...]
     crops: Mapping[str, tuple[int, int]]
     notes: tuple[str, ...]
+    unreadable: tuple[str, ...]
 
 
 def audit(data: Path, videos: Path | None = None) -> Audit:
@@ -112,17 +114,18 @@ def audit(data: Path, videos: Path | None = None) -> Audit:
     crops = _Crops(data)
     raw = _RawVideos(videos) if videos is not None else None
     counts, notes = [], [*crops.notes]
+    unreadable: list[str] = []
     for split in splits:
         annotations: list[Annotation] = []
         for path in split.files.values():
             try:
                 annotations.append(read_annotation(path, split.task))
             except InputFileError as error:
-                notes.append(str(error))
+                unreadable.append(str(error))
         counts.append(_count(split, annotations, crops))
         notes += _odd(split, annotations, crops, raw)
     notes += _overlaps(splits)
-    return Audit(tuple(counts), crops.counts, tuple(notes))
+    return Audit(tuple(counts), crops.counts, tuple(notes), tuple(unreadable))
 
 
 class _Crops:
@@ -149,7 +152,9 @@ class _Crops:
             self.notes.append(f"{folder} holds {len(names) - len(frames)} files whose names are no frame numbers")
         if not frames:
             self.notes.append(f"{folder} holds no crops")
-        return np.array(sorted(frames), np.int64)
+        if len(set(frames)) < len(frames):
+            self.notes.append(f"{folder} has {len(frames) - len(set(frames))} frames with two crops")
+        return np.unique(np.array(frames, np.int64))
 
     @property
     def kind(self) -> str | None:
@@ -256,4 +261,5 @@ def _overlaps(splits: Sequence[SplitFiles]) -> Iterator[str]:
         names = {split.split: {group_of(video) for video in split.files} for split in splits if split.task is task}
         both = sorted(names.get(TRAIN, set()) & names.get(VALIDATION, set()))
         if both:
-            yield f"{task.value}: {len(both)} videos are in both splits, such as {', '.join(both[:5])}"
+            videos = "1 video is" if len(both) == 1 else f"{len(both)} videos are"
+            yield f"{task.value}: {videos} in both splits (or its two subjects are): {', '.join(both[:5])}"

@@ -46,8 +46,8 @@ INVALID: Final[Mapping[Task, int]] = {Task.VA: -5, Task.EXPR: -1, Task.AU: -1}
 SUBJECT_SUFFIXES: Final = ("_left", "_right")
 """What the names of annotations and crop folders end with where two subjects were labelled in one video."""
 
-CROP_NAME: Final = re.compile(r"(\d{5,})\.(jpe?g|png)", re.IGNORECASE)
-"""A crop's file name: the number of its frame, from 1, with five digits or more."""
+CROP_NAME: Final = re.compile(r"(\d{5,7})\.(jpe?g|png)", re.IGNORECASE)
+"""A crop's file name: the number of its frame, from 1, with five digits or more (`features.table.MAX_FRAMES`)."""
 
 MAX_DEPTH: Final = 3
 """How far below the root folders are looked for."""
@@ -75,7 +75,7 @@ def group_of(video: str) -> str:
 def find_folders(root: Path, names: tuple[str, ...], depth: int = MAX_DEPTH) -> list[Path]:
     """Return the folders with one of the names, in any case, at most `depth` levels below the root, sorted by path."""
     wanted = {name.lower() for name in names}
-    if root.name.lower() in wanted:
+    if root.resolve().name.lower() in wanted:
         return [root]
     found: list[Path] = []
     level = [root]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from affectline.datasets.affwild2 import split_files
+from affectline.datasets.affwild2 import refuse_overlap, split_files
 from affectline.datasets.annotations import read_annotation
 from affectline.datasets.labelled import TRAIN, VALIDATION, LabelledSequence, LabelledTables
 from affectline.datasets.own_labels import read_own_labels
@@ -100,6 +100,8 @@ def _affwild2(
 ) -> tuple[list[LabelledSequence], tuple[str, ...]]:
     data = options.data or Path()
     files = split_files(data, task, {TRAIN: options.train_list, VALIDATION: options.val_list})
+    if len(wanted) > 1:
+        refuse_overlap(*(files.get(split, {}) for split in wanted))
     sequences, missing = [], []
     for split in wanted:
         for video, path in files.get(split, {}).items():

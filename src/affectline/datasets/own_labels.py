@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
 from numpy.typing import NDArray
 
 from affectline.datasets.labelled import TRAIN, VALIDATION, LabelledSequence
+from affectline.datasets.labels_csv import UNIT_COLUMNS, Cells, read_cells
 from affectline.datasets.sequences import largest_faces, make_sequence
-from affectline.errors import InputError, InputFileError
+from affectline.errors import InputError
 from affectline.features import FeatureTable
 from affectline.inputs import VIDEO_SUFFIXES
 from affectline.labels import (
-    ABAW_ACTION_UNITS,
     ABAW_EXPRESSION_8,
     VALENCE_AROUSAL,
     Expression,
     Task,
 )
 
-UNIT_COLUMNS: Final = {unit.column: unit.value for unit in ABAW_ACTION_UNITS}
-KEY_COLUMNS: Final = ("video", "time_s", "frame", "track", "split")
-KNOWN_COLUMNS: Final = (*KEY_COLUMNS, *VALENCE_AROUSAL, "expression", *UNIT_COLUMNS)
+SPLIT_WORDS: Final = {"": TRAIN, "train": TRAIN, "training": TRAIN, "val": VALIDATION, "validation": VALIDATION}
 
 NEAREST: Final = 0.6
 """A time belongs to the nearest frame within so many frame intervals."""
@@ -42,8 +39,10 @@ class OwnLabels:
         path: the file.
         task: which labels.
         labels: their names, in order.
-        line: shape (n,), line number in the file, from 2.
-        video: n names, without suffix.
+        videos: the names of the videos, without suffix, as `_same` spells them.
+        line: shape (n,), number of the line in the file where the row starts, from 1.
+        video: shape (n,), position in `videos`.
+        typed: shape (n,), the name of the video as it stands in the file.
         time_s: shape (n,), seconds, NaN where the row has a frame.
         frame: shape (n,), -1 where the row has a time.
         track: shape (n,), -1 where the row names none: then the largest face is meant.
@@ -54,8 +53,10 @@ class OwnLabels:
     path: Path
     task: Task
     labels: tuple[str, ...]
+    videos: tuple[str, ...]
     line: NDArray[np.int64]
-    video: NDArray[np.str_]
+    video: NDArray[np.intp]
+    typed: NDArray[np.object_]
     time_s: NDArray[np.float64]
     frame: NDArray[np.int64]
     track: NDArray[np.int64]
@@ -73,45 +74,84 @@ class OwnLabels:
             videos: those that have features.
 
         Raises:
-            InputError: a row names a video without features, a track that is not there, or a time outside the video;
-                the line is named.
+            InputError: a row names a video without features, a track that is not there, or a time outside the video,
+                or two rows label the same face and frame; the line is named.
         """
-        known = {name.casefold(): name for name in videos}
+        known: dict[str, list[str]] = {}
+        for name in sorted(videos):
+            known.setdefault(_same(name), []).append(name)
         chosen = np.flatnonzero(self.split == split)
-        for name in dict.fromkeys(self.video[chosen].tolist()):
-            rows = chosen[self.video[chosen] == name]
-            if name.casefold() not in known:
-                near = ", ".join(difflib.get_close_matches(name, list(known.values()), 3)) or ", ".join(
-                    sorted(videos)[:3]
-                )
-                raise InputError(
-                    f"{self._place(rows[0])}: the store has no features of the video {name!r}; it has {near}"
-                )
-            tables = tables_of(known[name.casefold()])
-            for track in np.unique(self.track[rows]):
-                yield self._sequence(known[name.casefold()], tables, rows[self.track[rows] == track], int(track))
+        order = chosen[np.argsort(self.video[chosen], kind="stable")]
+        parts = np.split(order, np.flatnonzero(np.diff(self.video[order])) + 1) if len(order) else []
+        for rows in sorted(parts, key=lambda part: int(part[0])):
+            video = self._find(rows[0], known)
+            yield from self._faces(video, tables_of(video), rows)
 
-    def _sequence(
-        self, video: str, tables: Mapping[str, FeatureTable], rows: NDArray[np.intp], track: int
-    ) -> LabelledSequence:
-        table = next(iter(tables.values()))
-        faces = largest_faces(table) if track < 0 else np.flatnonzero(table.track_id == track)
-        if not len(faces):
-            there = ", ".join(map(str, np.unique(table.track_id))) or "none"
+    def _find(self, row: np.intp, known: Mapping[str, list[str]]) -> str:
+        """Return the name that the store has for the video of a row."""
+        wanted = self.videos[self.video[row]]
+        found = known.get(wanted, [])
+        if len(found) > 1:
             raise InputError(
-                f"{self._place(rows[0])}: {video} has no face with track {track}; it has the tracks {there}"
+                f"{self._place(row)}: {self.typed[row]!r} may mean {' or '.join(map(repr, found))} of the store; names "
+                "are compared without regard to case, so rename one of the videos and extract it again"
             )
-        frames = self._frames(table, faces, rows)
-        order = np.argsort(frames, kind="stable")
-        twice = np.flatnonzero(np.diff(frames[order]) == 0)
+        if not found:
+            near = difflib.get_close_matches(wanted, known, 3) or list(known)[:3]
+            names = ", ".join(name for key in near for name in known[key]) or "none"
+            raise InputError(
+                f"{self._place(row)}: the store has no features of the video {self.typed[row]!r}; it has {names}"
+            )
+        return found[0]
+
+    def _faces(
+        self, video: str, tables: Mapping[str, FeatureTable], rows: NDArray[np.intp]
+    ) -> Iterator[LabelledSequence]:
+        """Give one sequence for each face that rows of one video label."""
+        table = next(iter(tables.values()))
+        if not len(table):
+            raise InputError(
+                f"{self._place(rows[0])}: no face was found in {video}; take its rows out, or extract it with another "
+                "detector"
+            )
+        frames = self._frames(table, rows)
+        tracks = self.track[rows]
+        faces = {int(track): self._face(table, rows[tracks == track]) for track in np.unique(tracks)}
+        at = np.full(len(rows), -1)
+        for track, face in faces.items():
+            is_it = tracks == track
+            at[is_it] = _rows_at(table, face, frames[is_it])
+        self._refuse_twice(rows, at, frames)
+        for track, face in faces.items():
+            its = np.flatnonzero(tracks == track)
+            its = its[np.argsort(frames[its], kind="stable")]
+            yield make_sequence(video, tables, face, frames[its], self.target[rows[its]])
+
+    def _face(self, table: FeatureTable, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the table's rows of the face that all these rows mean."""
+        track = self.track[rows[0]]
+        face = largest_faces(table) if track < 0 else np.flatnonzero(table.track_id == track)
+        if not len(face):
+            raise InputError(
+                f"{self._place(rows[0])}: {table.info.video} has no face with track {track}; it has the tracks "
+                f"{', '.join(map(str, np.unique(table.track_id)))}"
+            )
+        return face
+
+    def _refuse_twice(self, rows: NDArray[np.intp], at: NDArray[np.intp], frames: NDArray[np.int64]) -> None:
+        """Refuse two labels of one row of the table (`at`, -1 for none), or of one track and frame without a face."""
+        is_seen = at >= 0
+        keys = (at, np.where(is_seen, 0, frames), np.where(is_seen, 0, self.track[rows]))
+        order = np.lexsort(keys)
+        twice = np.flatnonzero((np.diff(np.stack(keys)[:, order]) == 0).all(axis=0))
         if len(twice):
             first, second = rows[order[twice[0] : twice[0] + 2]]
             raise InputError(
-                f"{self._place(second)}: the same face and frame has a label in line {self.line[first]} too"
+                f"{self._place(second)}: the same face and frame has a label in line {self.line[first]} too; leave one "
+                "of them (a row without a track means the largest face)"
             )
-        return make_sequence(video, tables, faces, frames[order], self.target[rows[order]])
 
-    def _frames(self, table: FeatureTable, faces: NDArray[np.intp], rows: NDArray[np.intp]) -> NDArray[np.int64]:
+    def _frames(self, table: FeatureTable, rows: NDArray[np.intp]) -> NDArray[np.int64]:
         """Return the frame that each labelled row means."""
         frames = self.frame[rows].copy()
         n_frames = table.info.frame_count
@@ -122,15 +162,21 @@ class OwnLabels:
         if len(outside):
             row = rows[outside[0]]
             given = f"{self.time_s[row]:g} s" if self.frame[row] < 0 else f"frame {self.frame[row]}"
-            last_s = float(table.time_s[-1]) if len(table) else 0.0
             raise InputError(
                 f"{self._place(row)}: {given} lies outside {table.info.video}, which has the frames 0 to "
-                f"{n_frames - 1} (last face at {last_s:.2f} s)"
+                f"{n_frames - 1} (last face at {table.time_s[-1]:.2f} s)"
             )
         return frames
 
-    def _place(self, row: int | np.integer) -> str:
+    def _place(self, row: np.intp) -> str:
         return f"{self.path}, line {self.line[row]}"
+
+
+def _rows_at(table: FeatureTable, face: NDArray[np.intp], frames: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return the table's row of a face in each frame; -1 where it is not seen."""
+    face_frames = table.frame[face]
+    near = np.minimum(np.searchsorted(face_frames, frames), len(face) - 1)
+    return np.where(face_frames[near] == frames, face[near], -1)
 
 
 def _frames_at(table: FeatureTable, times_s: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -158,147 +204,114 @@ def _frames_at(table: FeatureTable, times_s: NDArray[np.float64]) -> NDArray[np.
 def read_own_labels(path: Path, task: Task) -> OwnLabels:
     """Return the rows of a labels.csv that have labels of a task.
 
-    Columns: `video` (a file name, with or without its suffix); `time_s` or `frame`; optional `track` (an id of the
-    store's tables; empty means the largest face) and `split` (`train` or `val`; all are `train` without it); and any of
-    `valence` and `arousal` in [-1, 1], `expression` (a word such as Happiness) and `au01` ... `au26`, 0 or 1.
-    Empty cells are no labels; a row needs all labels of the task that the file has columns for.
+    The file is UTF-8 with commas between its columns; empty lines are skipped. Columns: `video` (a file name, with or
+    without its suffix, in upper or lower case); `time_s` or `frame`; optional `track` (an id of the store's tables;
+    empty means the largest face) and `split` (`train` or `val`; all are `train` without it); and any of `valence` and
+    `arousal` in [-1, 1], `expression` (a word such as Happiness) and `au01` ... `au26`, 0 or 1. Empty cells are no
+    labels; a row needs all labels of the task that the file has columns for.
 
     Raises:
-        InputFileError: the file cannot be read.
-        InputError: a column is missing or unknown, or a cell holds what it cannot hold; the line is named.
+        InputFileError: the file cannot be read, is empty, or a row has more or fewer cells than the header.
+        InputError: a column is missing or unknown, a cell holds what it cannot hold, or a video is in both splits; the
+            line is named.
     """
-    table = _read(path)
-    names = table.column_names
-    unknown = [name for name in names if name not in KNOWN_COLUMNS]
-    if unknown or "video" not in names or ("time_s" in names) == ("frame" in names):
-        raise InputError(
-            f"{path}, line 1: needs the column video and either time_s or frame; other columns may be "
-            f"{', '.join(KNOWN_COLUMNS[3:])}; "
-            + (f"not known: {', '.join(unknown)}" if unknown else f"got {', '.join(names)}")
-        )
-    cells = _Cells(path, table)
-    labels, target, is_labelled = _targets(cells, names, task)
+    cells = read_cells(path)
+    labels, target, is_labelled = _targets(cells, task)
     keep = np.flatnonzero(is_labelled)
     if not len(keep):
-        raise InputError(f"{path} has no row with {task.value} labels in all of its columns {', '.join(labels)}")
-    by_time = "time_s" in names
-    n = len(table)
+        raise InputError(
+            f"{path} has no row with {task.value} labels in all of its columns {', '.join(labels)}; label at least one"
+        )
+    videos, video = _videos(cells)
+    n = len(cells.line)
+    has_times = "time_s" in cells.words
     return OwnLabels(
         path,
         task,
         labels,
-        keep + 2,
-        np.array([_stem(word) for word in cells.words("video")])[keep],
-        cells.numbers("time_s", 0.0, np.inf)[keep] if by_time else np.full(len(keep), np.nan),
-        np.full(len(keep), -1) if by_time else cells.whole("frame")[keep],
-        (cells.whole("track", empty=-1) if "track" in names else np.full(n, -1))[keep],
-        _splits(cells, names, n)[keep],
+        videos,
+        cells.line[keep],
+        video[keep],
+        np.array(cells.words["video"], object)[keep],
+        cells.numbers("time_s", 0.0, np.inf)[keep] if has_times else np.full(len(keep), np.nan),
+        np.full(len(keep), -1) if has_times else cells.whole("frame")[keep],
+        (cells.whole("track", empty=-1) if "track" in cells.words else np.full(n, -1))[keep],
+        _splits(cells, video)[keep],
         target[keep],
     )
 
 
-def _read(path: Path) -> pa.Table:
-    options = pyarrow.csv.ConvertOptions(
-        column_types={name: pa.string() for name in KNOWN_COLUMNS}, strings_can_be_null=False
-    )
-    try:
-        table = pyarrow.csv.read_csv(path, convert_options=options)
-    except (OSError, pa.ArrowInvalid) as error:
-        reason = ascii(str(error))[1:-1]
-        raise InputFileError(f"cannot read {path}: {reason}; it must be a CSV file with a header line") from error
-    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
-    if twice:
-        raise InputError(f"{path}, line 1: several columns are called {', '.join(twice)}; leave one of each")
-    return table
-
-
-class _Cells:
-    """The cells of a file as text, turned into what they stand for; errors name the line."""
-
-    def __init__(self, path: Path, table: pa.Table) -> None:
-        self._path = path
-        self._table = table
-
-    def words(self, name: str) -> list[str]:
-        return [word.strip() for word in self._table[name].to_pylist()]
-
-    def wrong(self, row: int, name: str, word: str, expected: str) -> InputError:
-        return InputError(f"{self._path}, line {row + 2}: {name} must be {expected}, got {word!r}")
-
-    def numbers(self, name: str, low: float, high: float, empty: float | None = None) -> NDArray[np.float64]:
-        values = np.empty(len(self._table))
-        for row, word in enumerate(self.words(name)):
-            if not word and empty is not None:
-                values[row] = empty
-                continue
-            try:
-                values[row] = float(word)
-            except ValueError as error:
-                raise self.wrong(row, name, word, "a number") from error
-            if not low <= values[row] <= high or not np.isfinite(values[row]):
-                raise self.wrong(row, name, word, f"from {low:g} to {high:g}" if high < np.inf else f"at least {low:g}")
-        return values
-
-    def whole(self, name: str, empty: int | None = None) -> NDArray[np.int64]:
-        values = self.numbers(name, 0.0, np.inf, empty)
-        odd = np.flatnonzero(values != np.round(values))
-        if len(odd):
-            raise self.wrong(int(odd[0]), name, self.words(name)[odd[0]], "a whole number")
-        return values.astype(np.int64)
-
-
 def _targets(
-    cells: _Cells, names: list[str], task: Task
+    cells: Cells, task: Task
 ) -> tuple[tuple[str, ...], NDArray[np.float32] | NDArray[np.int64], NDArray[np.bool_]]:
     """Return the labels, the targets of all rows, and which rows have them."""
-    if task is Task.EXPR:
-        return _expressions(cells, names)
-    columns = {name: name for name in VALENCE_AROUSAL} if task is Task.VA else UNIT_COLUMNS
-    there = [name for name in columns if name in names]
+    columns = {Task.VA: {name: name for name in VALENCE_AROUSAL}, Task.AU: UNIT_COLUMNS}.get(task, {"expression": ""})
+    there = [name for name in columns if name in cells.words]
     if not there:
-        raise InputError(f"the labels have no column for {task.value}: none of {', '.join(columns)}")
-    low = -1.0 if task is Task.VA else 0.0
-    values = np.column_stack([cells.numbers(name, low, 1.0, empty=np.nan) for name in there])
+        raise InputError(
+            f"{cells.path}, line {cells.header_line}: the labels have no column for {task.value}, none of "
+            f"{', '.join(columns)}; add one, or choose the task that they are for"
+        )
+    if task is Task.EXPR:
+        return _expressions(cells)
+    values = np.column_stack([cells.numbers(name, -1.0 if task is Task.VA else 0.0, 1.0, np.nan) for name in there])
     if task is Task.AU:
         odd = np.argwhere((values > 0) & (values < 1))
         if len(odd):
-            row, column = odd[0]
-            raise cells.wrong(int(row), there[column], f"{values[row, column]:g}", "0 or 1 (empty where unknown)")
+            raise cells.wrong(int(odd[0, 0]), there[odd[0, 1]], "0 or 1 (empty where unknown)")
     return tuple(columns[name] for name in there), values.astype(np.float32), np.asarray(~np.isnan(values).any(axis=1))
 
 
-def _expressions(cells: _Cells, names: list[str]) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.bool_]]:
-    if "expression" not in names:
-        raise InputError("the labels have no column `expression`")
+def _expressions(cells: Cells) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.bool_]]:
     known = {label.value.lower(): label for label in Expression}
-    words = cells.words("expression")
-    for row, word in enumerate(words):
-        if word and word.lower() not in known:
-            raise cells.wrong(row, "expression", word, f"one of {', '.join(label.value for label in Expression)}")
+    words = [word.lower() for word in cells.words["expression"]]
+    there = set(words) - {""}
+    if there - set(known):
+        row = next(row for row, word in enumerate(words) if word and word not in known)
+        raise cells.wrong(row, "expression", f"one of {', '.join(label.value for label in Expression)}")
     order = [*ABAW_EXPRESSION_8, Expression.CONTEMPT]
-    used = {known[word.lower()] for word in words if word}
+    used = {known[word] for word in there}
     labels = [label for label in order if label in used]
-    codes = np.array([labels.index(known[word.lower()]) if word else -1 for word in words], np.int64)
+    code_of = {word: labels.index(known[word]) for word in there} | {"": -1}
+    codes = np.array([code_of[word] for word in words], np.int64)
     return tuple(label.value for label in labels), codes, codes >= 0
 
 
-def _splits(cells: _Cells, names: list[str], n: int) -> NDArray[np.str_]:
-    if "split" not in names:
-        return np.full(n, TRAIN)
-    words = cells.words("split")
-    meaning = {"": TRAIN, "train": TRAIN, "training": TRAIN, "val": VALIDATION, "validation": VALIDATION}
-    for row, word in enumerate(words):
-        if word.lower() not in meaning:
-            raise cells.wrong(row, "split", word, "train or val")
-    found = np.array([meaning[word.lower()] for word in words])
-    videos = np.array([_stem(word) for word in cells.words("video")])
-    both = sorted(set(videos[found == TRAIN].tolist()) & set(videos[found == VALIDATION].tolist()))
-    if both:
+def _videos(cells: Cells) -> tuple[tuple[str, ...], NDArray[np.intp]]:
+    """Return the names of the videos in one spelling, and the position of each row's among them."""
+    words = cells.words["video"]
+    name_of = {word: _same(_stem(word)) for word in dict.fromkeys(words)}
+    names = tuple(dict.fromkeys(name_of.values()))
+    position = {name: number for number, name in enumerate(names)}
+    number_of = {word: position[name] for word, name in name_of.items()}
+    return names, np.array([number_of[word] for word in words], np.intp)
+
+
+def _splits(cells: Cells, video: NDArray[np.intp]) -> NDArray[np.str_]:
+    """Return the split of each row; no video may be in both."""
+    if "split" not in cells.words:
+        return np.full(len(video), TRAIN)
+    words = [word.lower() for word in cells.words["split"]]
+    if not SPLIT_WORDS.keys() >= set(words):
+        row = next(row for row, word in enumerate(words) if word not in SPLIT_WORDS)
+        raise cells.wrong(row, "split", "train or val")
+    found = np.array([SPLIT_WORDS[word] for word in words])
+    both = np.intersect1d(video[found == TRAIN], video[found == VALIDATION])
+    if len(both):
+        firsts = [int(np.flatnonzero((video == both[0]) & (found == split))[0]) for split in (TRAIN, VALIDATION)]
+        first, second = sorted(firsts)
+        typed = cells.words["video"]
         raise InputError(
-            f"the video {both[0]!r} is in both splits of the labels; frames of one video are nearly equal, so give all "
-            "its rows one split"
+            f"{cells.path}, line {cells.line[second]}: the video {typed[second]!r} is in both splits, {found[second]} "
+            f"here and {found[first]} in line {cells.line[first]} ({typed[first]!r}); frames of one video are nearly "
+            "equal, so give all its rows one split"
         )
     return found
+
+
+def _same(name: str) -> str:
+    """Return the one spelling of all names that differ in upper and lower case or in composed accents only."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
 def _stem(word: str) -> str:

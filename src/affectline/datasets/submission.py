@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,8 @@ HEADERS: Final[Mapping[Task, str]] = {task: ",".join(["image_location", *task.of
 N_VALUES: Final[Mapping[Task, int]] = {Task.VA: 2, Task.EXPR: 1, Task.AU: 12}
 """How many values follow the picture's name in a row."""
 
-_ROW: Final = r"(?i)^(?P<path>(?P<video>[^,]+)/(?P<number>\d{5,})\.(?:jpe?g|png))\s*(?:,.*)?$"
+_ROW: Final = r"(?i)^(?P<path>(?P<video>[^,]+)/(?P<number>\d{5,7})\.(?:jpe?g|png))\s*(?:,.*)?$"
+"""A row: the number of the frame has five digits or more, and at most seven: ten million frames are four days."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +66,8 @@ def read_sample(path: Path, task: Task) -> Sample:
     if is_wrong.any():
         first = int(np.argmax(is_wrong))
         raise InputFileError(
-            f"{path}, line {first + 2}: expected a picture such as `video/00001.jpg,`, got {rows[first].as_py()!r}"
+            f"{path}, line {first + 2}: expected a picture such as `video/00001.jpg,`, its number of five to seven "
+            f"digits, got {rows[first].as_py()!r}"
         )
     paths, videos, numbers = (fields.field(name) for name in ("path", "video", "number"))
     frame = np.asarray(numbers.cast(pa.int64())) - 1
@@ -127,34 +128,35 @@ def read_lines(path: Path) -> tuple[str, pa.StringArray]:
         InputFileError: the file cannot be read, is empty or no text.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputFileError(f"cannot read {path}: {error.strerror}") from error
+        text = read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputFileError(f"{path} is no text file ({error.reason}); expected lines of text in UTF-8") from error
-    lines = text.rstrip().split("\n")
-    if lines == [""]:
+    if not text.strip():
         raise InputFileError(f"{path} is empty; expected a header and rows")
+    return split_lines(text)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        InputFileError: the file cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputFileError(f"cannot read {path}: {error.strerror}") from error
+
+
+def split_lines(text: str) -> tuple[str, pa.StringArray]:
+    """Return the first line and the others, whatever the line ends; blank lines at the end are left out."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n")
     return lines[0].strip(), pc.utf8_rtrim_whitespace(pa.array(lines[1:], pa.string()))
 
 
 def is_header(text: str, task: Task) -> bool:
     """Return whether a line is the header of a task, whatever its case and spaces."""
     return [word.strip().lower() for word in text.split(",")] == HEADERS[task].lower().split(",")
-
-
-def read_names(path: Path) -> tuple[str, ...]:
-    """Return the video names of a list, one a line; blank lines are left out.
-
-    Raises:
-        InputFileError: it cannot be read, is empty, or names a video twice.
-    """
-    first, others = read_lines(path)
-    names = [name for name in [first, *(line.strip() for line in others.to_pylist())] if name]
-    name, count = Counter(names).most_common(1)[0]
-    if count > 1:
-        raise InputFileError(f"{path} names {name} {count} times; each video stands there once")
-    return tuple(names)
 
 
 def _check_once(sample: Sample, path: Path) -> None:
@@ -174,7 +176,8 @@ def _check_once(sample: Sample, path: Path) -> None:
 def _check_values(task: Task, sample: Sample, values: NDArray[np.generic]) -> None:
     shape = (len(sample),) if task is Task.EXPR else (len(sample), N_VALUES[task])
     if values.shape != shape:
-        raise ShapeError(f"a submission of {len(sample)} rows needs {task.value} values {shape}, got {values.shape}")
+        rows = "1 row" if len(sample) == 1 else f"{len(sample)} rows"
+        raise ShapeError(f"a submission of {rows} needs {task.value} values {shape}, got {values.shape}")
     numbers = values.astype(np.float64)
     if not np.isfinite(numbers).all():
         raise ShapeError("the values of a submission must be finite; there are NaN or infinite ones")

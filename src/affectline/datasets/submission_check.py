@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import string
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from affectline.datasets.submission import N_VALUES, Sample, read_lines, read_sample
+from affectline.datasets.submission import HEADERS, N_VALUES, Sample, read_bytes, read_sample, split_lines
 from affectline.labels import Task
 
 MAX_PROBLEMS: Final = 20
@@ -24,6 +26,11 @@ _VALUE: Final = {
     Task.AU: (r"[01]", "twelve values that are 0 or 1"),
 }
 """What a value looks like, and how the values of a row are called."""
+
+_MARK: Final = "\ufeff"
+"""The byte order mark that some editors write before the first line."""
+
+_LINE_END: Final = r"\r\n?|\n"
 
 _NUMBER: Final = {Task.VA: "two values", Task.EXPR: "one value", Task.AU: "twelve values"}
 
@@ -46,6 +53,9 @@ class SubmissionCheck:
 def check_submission(task: Task, path: Path, sample_path: Path) -> SubmissionCheck:
     """Return what is wrong with a submission: header, rows that are missing, unknown, doubled or out of order, values.
 
+    Nobody outside knows how the challenge reads a file, so what a simple reader stumbles over is wrong too: a byte
+    order mark, lines that end with CR alone, blank lines at the end. LF and CRLF are fine, at the end of the file too.
+
     Args:
         task: of what.
         path: the submission.
@@ -55,10 +65,18 @@ def check_submission(task: Task, path: Path, sample_path: Path) -> SubmissionChe
         InputFileError: a file cannot be read, or the sample is none of this task.
     """
     sample = read_sample(sample_path, task)
-    header, lines = read_lines(path)
+    content = read_bytes(path)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return _nothing(f"no text in UTF-8 ({error.reason} at byte {error.start + 1}); expected {HEADERS[task]!r}")
+    if not text.strip(f"{_MARK}{string.whitespace}"):
+        return _nothing(f"the file is empty; expected {HEADERS[task]!r} and the rows of the sample")
     found = _Problems()
+    _check_ends(text, found)
+    header, lines = split_lines(text.removeprefix(_MARK))
     if header != sample.header:
-        found.add(np.zeros(1, np.intp), lambda _: f"line 1: expected the header {sample.header!r}, got {header!r}")
+        found.add_text(f"line 1: expected the header {sample.header!r}, got {header!r}")
     _check_rows(sample, lines, found)
     _check_values(task, lines, found)
     return SubmissionCheck(len(lines), tuple(found.texts), found.count)
@@ -74,6 +92,31 @@ class _Problems:
     def add(self, rows: NDArray[np.intp], describe: Callable[[int], str]) -> None:
         self.count += len(rows)
         self.texts += [describe(row) for row in rows[: MAX_PROBLEMS - len(self.texts)].tolist()]
+
+    def add_text(self, text: str) -> None:
+        self.add(np.zeros(1, np.intp), lambda _: text)
+
+
+def _nothing(problem: str) -> SubmissionCheck:
+    """Return the check of a file without lines."""
+    return SubmissionCheck(0, (problem,), 1)
+
+
+def _check_ends(text: str, found: _Problems) -> None:
+    """Look at what stands before the first line, between lines and behind the last one."""
+    if text.startswith(_MARK):
+        found.add_text("line 1: starts with a byte order mark; save the file as UTF-8 without one")
+    lone = re.search(r"\r(?!\n)", text)
+    if lone:
+        number = len(re.findall(_LINE_END, text[: lone.end()]))
+        found.add_text(f"line {number}: ends with CR alone; end all lines with LF or CRLF")
+    filled = text.rstrip()
+    behind = re.split(_LINE_END, text[len(filled) :])[1:]
+    blank = len(behind) - (behind[-1:] == [""])
+    if blank:
+        first = len(re.findall(_LINE_END, filled)) + 2
+        what = "a blank line at the end; remove it" if blank == 1 else f"{blank} blank lines at the end; remove them"
+        found.add_text(f"line {first}: {what}")
 
 
 def _check_rows(sample: Sample, lines: pa.StringArray, found: _Problems) -> None:

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectline.datasets.labelled import LabelledTables
+from affectline.datasets.layout import group_of
 from affectline.evaluation.sequence_scores import SequenceScores, decide, score_sequences
+from affectline.heads.blend import BlendHead
 from affectline.heads.head import Decision, Head
 from affectline.labels import Task
-from affectline.metrics.bootstrap import bootstrap_interval
+from affectline.metrics.bootstrap import MIN_GROUPS, bootstrap_interval
 from affectline.metrics.report import Report, make_report
 from affectline.progress import ProgressHook, ignore_progress
 
@@ -23,6 +25,9 @@ TUNED_ON: Final = "tuned_on"
 
 TUNED_ON_DIGEST: Final = "tuned_on_digest"
 """Key of `HeadCard.training`: `data_digest` of those data."""
+
+TRAINED_ON: Final = "trained_on"
+"""Key of `HeadCard.training`: the `video_fingerprint` of each training video, with spaces between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +54,26 @@ class Evaluation:
         with_face: on the labelled frames that have a face, as the reference notebooks score; None if no frame has one.
         frame_wise: without smoothing, on the frames of `all_frames` (of `with_face` with `paper_exact`), with the
             decision that was best for that when the head was tuned.
-        interval: 95 % bootstrap interval of the score of `main`, by video.
+        interval: 95 % bootstrap interval of the score of `main`, by video; None with fewer than
+            `metrics.bootstrap.MIN_GROUPS` videos, where it means nothing.
         decision: what was used.
-        videos: number of groups that were resampled.
+        videos: number of groups that were scored and resampled.
         videos_without_face: names of the videos in which no face was found at all; neutral scores stand for them.
         is_tuned_here: the decision was chosen on these very data: the figures are too good by a little.
+        trained_on_here: number of the groups scored here that the head was trained on: the figures say nothing about
+            new videos. 0 where the head's card does not tell what it was trained on.
     """
 
     task: Task
     all_frames: Report | None
     with_face: Report | None
     frame_wise: Report
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     decision: Decision
     videos: int
     videos_without_face: tuple[str, ...]
     is_tuned_here: bool
+    trained_on_here: int
 
     @property
     def main(self) -> Report:
@@ -109,9 +118,10 @@ def evaluate(
         frames.report(frame_wise),
         frames.interval(decided, resamples, seed),
         head.card.decision,
-        len(np.unique(frames.group)),
+        len(frames.group_names),
         tuple(one.video for one in scores if not len(one.frame)),
         head.card.training.get(TUNED_ON_DIGEST) == data_digest(data),
+        _count_known(training_fingerprints(head), data, frames.group_names),
     )
 
 
@@ -134,9 +144,10 @@ def evaluate_constant(
         frames.report(decisions),
         frames.interval(decisions, resamples, seed),
         Decision(),
-        len(np.unique(frames.group)),
+        len(frames.group_names),
         tuple(one.video for one in data.sequences if not len(one.rows)),
         False,
+        0,
     )
 
 
@@ -160,6 +171,23 @@ def data_digest(data: LabelledTables) -> str:
     return digest.hexdigest()[:16]
 
 
+def video_fingerprint(video: str) -> str:
+    """Return 8 digits that tell a video from others: of a sha256 of its name without `_left` and `_right`."""
+    return hashlib.sha256(group_of(video).encode()).hexdigest()[:8]
+
+
+def training_fingerprints(head: Head) -> frozenset[str]:
+    """Return the fingerprint of every video that a head, or a part of it, was trained on; empty where no card tells."""
+    parts = head.parts if isinstance(head, BlendHead) else ()
+    own = frozenset(head.card.training.get(TRAINED_ON, "").split())
+    return own.union(*map(training_fingerprints, parts))
+
+
+def _count_known(known: frozenset[str], data: LabelledTables, groups: frozenset[str]) -> int:
+    """Return how many of the groups have a video with one of the fingerprints."""
+    return len(groups & {one.group for one in data.sequences if video_fingerprint(one.video) in known})
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Frames:
     """The frames that are judged, of all videos, one after the other.
@@ -167,26 +195,30 @@ class _Frames:
     Attributes:
         data: where they come from.
         truth: shape (n, ...).
-        group: shape (n,), number of the video.
+        group: shape (n,), the group of each frame.
         has_face: shape (n,).
         paper_exact: frames without a face were left out.
     """
 
     data: LabelledTables
     truth: NDArray[np.generic]
-    group: NDArray[np.intp]
+    group: NDArray[np.str_]
     has_face: NDArray[np.bool_]
     paper_exact: bool
+
+    @property
+    def group_names(self) -> frozenset[str]:
+        return frozenset(self.group.tolist())
 
     @classmethod
     def of(cls, data: LabelledTables, rules: Rules) -> _Frames:
         has_face = [one.has_face for one in data.sequences]
         is_kept = has_face if rules.paper_exact else [np.ones_like(flags) for flags in has_face]
-        _, numbers = np.unique([one.group for one in data.sequences], return_inverse=True)
+        groups = np.array([one.group for one in data.sequences])
         return cls(
             data,
             np.concatenate([one.target[kept] for one, kept in zip(data.sequences, is_kept, strict=True)]),
-            np.repeat(numbers.reshape(-1), [int(kept.sum()) for kept in is_kept]),
+            np.repeat(groups, [int(kept.sum()) for kept in is_kept]),
             np.concatenate([flags[kept] for flags, kept in zip(has_face, is_kept, strict=True)]),
             rules.paper_exact,
         )
@@ -203,8 +235,10 @@ class _Frames:
         truth, picked = self.truth[self.has_face], decisions[self.has_face]
         return self.report(decisions), make_report(self.data.task, truth, picked, self.data.labels)
 
-    def interval(self, decisions: NDArray[np.generic], resamples: int, seed: int) -> tuple[float, float]:
+    def interval(self, decisions: NDArray[np.generic], resamples: int, seed: int) -> tuple[float, float] | None:
         labels = self.data.labels
+        if len(self.group_names) < MIN_GROUPS:
+            return None
         return bootstrap_interval(
             self.data.task, self.truth, decisions, self.group, labels, resamples=resamples, seed=seed
         )

@@ -27,10 +27,13 @@ class SubmissionValues:
         values: for each row of the sample; see `datasets.submission.write_submission`.
         without_face: videos for which nothing is known; their rows hold the neutral constant (VA 0, EXPR the first
             class, AU all off).
+        beyond: by video, how many rows lie behind the last frame that its features know of and repeat it. Only videos
+            with a row more than one frame behind it: samples of Aff-Wild2 often ask for one frame more than there is.
     """
 
     values: NDArray[np.generic]
     without_face: tuple[str, ...]
+    beyond: Mapping[str, int]
 
 
 def submission_values(
@@ -69,24 +72,28 @@ def submission_values(
         )
     # EXPR is decided from scores (n, 8), so all tasks share one array here.
     scores = np.tile(neutral_scores(card.task, len(card.labels)), (len(sample), 1))
+    beyond: dict[str, int] = {}
     ends = np.cumsum(np.bincount(sample.video, minlength=len(sample.videos)))
     for number, rows in enumerate(np.split(np.argsort(sample.video, kind="stable"), ends[:-1])):
-        opened = found[sample.videos[number]]
+        video, frames = sample.videos[number], sample.frame[rows]
+        opened = found[video]
         if opened is not None and len(opened[1]):
-            frames = sample.frame[rows]
-            scores[rows] = _smoothed(head, *opened, int(frames.max()) + 1)[frames]
+            smoothed, n_known = _smoothed(head, *opened, int(frames.max()) + 1)
+            scores[rows] = smoothed[frames]
+            if frames.max() > n_known:
+                beyond[video] = int((frames >= n_known).sum())
         on_progress(number + 1, len(sample.videos))
-    return SubmissionValues(decide(card.task, scores, card.decision.thresholds), missing)
+    return SubmissionValues(decide(card.task, scores, card.decision.thresholds), missing, beyond)
 
 
 def _smoothed(
     head: Head, tables: Mapping[str, FeatureTable], rows: NDArray[np.intp], n_frames: int
-) -> NDArray[np.float64]:
-    """Return smoothed scores of every frame of a video, at least `n_frames`."""
+) -> tuple[NDArray[np.float64], int]:
+    """Return smoothed scores of every frame of a video, at least `n_frames`, and how many the features know of."""
     table = next(iter(tables.values()))
     found = predict(head, tables, rows)
-    frame_count = max(n_frames, table.info.frame_count, int(found.frame[-1]) + 1)
+    n_known = max(table.info.frame_count, int(found.frame[-1]) + 1)
     interval_s = frame_interval_s(table, rows) or USUAL_INTERVAL_S
     decision = head.card.decision
-    dense = fill_frames(found.frame, found.values, frame_count)
-    return smooth_frames(dense, int(decision.radius_s / interval_s + 0.5), decision.mode)
+    dense = fill_frames(found.frame, found.values, max(n_frames, n_known))
+    return smooth_frames(dense, int(decision.radius_s / interval_s + 0.5), decision.mode), n_known

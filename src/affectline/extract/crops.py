@@ -45,19 +45,27 @@ class CropBatch:
     bad: tuple[str, ...]
 
 
-def crop_files(folder: Path) -> list[tuple[int, Path]]:
-    """Return frame and file of each crop in a folder, in the order of frames.
+def crop_files(folder: Path) -> tuple[list[tuple[int, Path]], list[str]]:
+    """Return frame and file of each crop in a folder, in the order of frames, and the names of what is no crop.
 
     Raises:
-        InputFileError: two files are of one frame.
+        InputFileError: two files are of one frame, or the crops count from 0.
     """
-    found = sorted(
-        (frame, path) for path in folder.iterdir() if (frame := frame_of_crop(path.name)) is not None and path.is_file()
-    )
+    found: list[tuple[int, Path]] = []
+    ignored: list[str] = []
+    for path in folder.iterdir():
+        frame = frame_of_crop(path.name)
+        if frame is not None and path.is_file():
+            found.append((frame, path))
+        elif path.stem.isdigit() and int(path.stem) == 0:
+            raise InputFileError(f"{folder} has the crop {path.name}; crops count from 00001, so shift all by one")
+        elif not path.name.startswith("."):
+            ignored.append(path.name)
+    found.sort()
     for (frame, path), (after, other) in pairwise(found):
         if frame == after:
             raise InputFileError(f"{folder} has two crops of one frame: {path.name} and {other.name}; remove one")
-    return found
+    return found, sorted(ignored)
 
 
 def crop_features(files: Sequence[tuple[int, Path]], backbone: Backbone) -> Iterator[CropBatch]:

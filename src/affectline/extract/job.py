@@ -10,9 +10,10 @@ import numpy as np
 
 from affectline import __version__
 from affectline.backbones import DEFAULT_BACKBONE, Backbone, load_backbone
-from affectline.errors import AffectlineError, InputError
+from affectline.errors import AffectlineError, InputError, OutputError
 from affectline.extract.crops import FrameTimes, crop_features, crop_files, read_times
 from affectline.extract.detected import video_features
+from affectline.extract.fingerprint import fingerprint
 from affectline.extract.sources import ExtractSource, video_of
 from affectline.faces.detector import Detector
 from affectline.faces.registry import DEFAULT_DETECTOR, load_detector
@@ -64,7 +65,7 @@ class Extracted:
 
     Attributes:
         source: the input.
-        status: `done`, `skipped` (was there) or `failed`.
+        status: `done`, `skipped` (was there), `incomplete` (some of it could not be read) or `failed`.
         rows: number of faces.
         frame_count: number of frames of the video.
         message: what went wrong, or is odd; empty if nothing is.
@@ -111,7 +112,15 @@ class Extractor:
             rate_fps=None if is_timed else self.options.crop_fps,
             frame_count=0,
             affectline=__version__,
+            source=fingerprint(source.path, *self.times_from(source)),
+            max_faces=self.options.max_faces if is_video else None,
         )
+
+    def times_from(self, source: ExtractSource) -> tuple[Path, ...]:
+        """Return the video that crops take their times from; nothing where they have nominal times."""
+        if self.options.videos is None or source.kind is CropKind.DETECTED:
+            return ()
+        return (video_of(source, self.options.videos),)
 
 
 def load_extractor(options: ExtractOptions, sources: Sequence[ExtractSource]) -> Extractor:
@@ -132,6 +141,9 @@ def extract_all(
 ) -> Iterator[Extracted]:
     """Extract the features of each input and give what came of it; one that fails does not stop the others.
 
+    Raises:
+        OutputError: the store cannot be written to; what is finished stays.
+
     Args:
         sources: from `find_sources`.
         store: where the tables go; each appears when it is whole.
@@ -139,12 +151,17 @@ def extract_all(
         on_progress: told how many frames of the present input are done.
     """
     times: dict[Path, FrameTimes] = {}
-    for source in sources:
-        try:
-            yield _extract(source, store, extractor, times, on_progress)
-        except (AffectlineError, OSError) as error:
-            yield Extracted(source, "failed", message=str(error))
-    store.refresh()
+    try:
+        for source in sources:
+            try:
+                result = _extract(source, store, extractor, times, on_progress)
+            except OutputError:
+                raise
+            except (AffectlineError, OSError) as error:
+                result = Extracted(source, "failed", message=str(error))
+            yield result
+    finally:
+        store.refresh()
 
 
 def _extract(
@@ -158,6 +175,11 @@ def _extract(
     path = store.path_of(info)
     if path.is_file() and not extractor.options.again:
         there, rows = read_info(path)
+        if there.source != info.source:
+            raise InputError(
+                f"{store.folder} has features of another {source.name}: its file or folder had other content; rename "
+                "one of the two, or replace the old features with --again"
+            )
         if replace(there, frame_count=0, affectline=__version__) == info:
             return Extracted(source, "skipped", rows, there.frame_count)
     if source.kind is CropKind.DETECTED:
@@ -173,8 +195,8 @@ def _from_crops(
     times: dict[Path, FrameTimes],
     on_progress: ProgressHook,
 ) -> Extracted:
-    files = crop_files(source.path)
-    known = _times_of(source, extractor.options, times)
+    files, ignored = crop_files(source.path)
+    known = _times_of(source, extractor, times)
     frame_count = max(files[-1][0] + 1, 0 if known is None else len(known.time_s))
     bad: list[str] = []
     with FeatureWriter(store, info) as writer:
@@ -186,15 +208,22 @@ def _from_crops(
         if not writer.rows:
             raise InputError(f"{source.path}: not one of its {len(files)} crops can be read; are they pictures?")
         writer.finish(frame_count)
-    named = ", ".join(bad[:MAX_NAMED]) + (", ..." if len(bad) > MAX_NAMED else "")
-    message = f"{source.name}: {len(bad)} crops cannot be read and are left out: {named}" if bad else ""
-    return Extracted(source, "done", writer.rows, frame_count, message)
+    notes = [
+        f"{source.name}: {len(names)} {what}: {', '.join(names[:MAX_NAMED])}{', ...' if len(names) > MAX_NAMED else ''}"
+        for names, what in (
+            (bad, "crops cannot be read and are left out"),
+            (ignored, "entries are no crops such as 00001.jpg and are ignored"),
+        )
+        if names
+    ]
+    return Extracted(source, "incomplete" if bad else "done", writer.rows, frame_count, "; ".join(notes))
 
 
-def _times_of(source: ExtractSource, options: ExtractOptions, times: dict[Path, FrameTimes]) -> FrameTimes | None:
-    if options.videos is None:
+def _times_of(source: ExtractSource, extractor: Extractor, times: dict[Path, FrameTimes]) -> FrameTimes | None:
+    videos = extractor.times_from(source)
+    if not videos:
         return None
-    video = video_of(source, options.videos)
+    (video,) = videos
     if video not in times:
         # Two subjects of one video follow each other; older ones are not needed again.
         times.clear()
@@ -217,7 +246,8 @@ def _from_video(
             on_progress(batch.last_frame + 1, video.info.frame_count)
         report = video.report
         writer.finish(report.decoded_frames)
-    return Extracted(source, "done", writer.rows, report.decoded_frames, report.problem or "")
+    status = "incomplete" if report.problem else "done"
+    return Extracted(source, status, writer.rows, report.decoded_frames, report.problem or "")
 
 
 def _checked(features: FaceFeatures, source: ExtractSource) -> FaceFeatures:

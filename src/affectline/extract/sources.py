@@ -44,8 +44,12 @@ def find_sources(inputs: Sequence[Path], crop_kind: CropKind | None = None) -> t
 
     Raises:
         InputFileError: a folder holds nothing that can be used, or videos and crops.
-        InputError: two sources would have one name in the store.
+        InputError: two sources would have one name in the store, or crops are said to be `detected`.
     """
+    if crop_kind is CropKind.DETECTED:
+        raise InputError(
+            "folders of crops are cropped or cropped_aligned; `detected` is what affectline makes of videos"
+        )
     found: list[ExtractSource] = []
     for path in inputs:
         crops = _crop_folders(path, crop_kind, depth=3) if path.is_dir() else []
@@ -57,6 +61,10 @@ def find_sources(inputs: Sequence[Path], crop_kind: CropKind | None = None) -> t
 
 
 def _videos(path: Path) -> list[ExtractSource]:
+    if path.is_dir() and not any(file.suffix.lower() in VIDEO_SUFFIXES for file in path.iterdir()):
+        raise InputFileError(
+            f"{path} holds neither videos nor, up to three folders down, crops named by their frame from 00001.jpg on"
+        )
     inputs = expand_inputs([path], None)
     if any(one.kind != "video" for one in inputs):
         raise InputFileError(

@@ -20,6 +20,12 @@ from affectline.json_records import parse_object, read_record, to_json_object
 from affectline.labels import Expression
 from affectline.records import CropPolicy, FaceFeatures, FloatArray
 
+MAX_FRAMES: Final = 10_000_000
+"""Of a video, 92 hours at 30 frames a second: what has more is damaged."""
+
+MAX_BEYOND: Final = 10_000
+"""Crops may be of frames that a decoder does not give."""
+
 METADATA_KEY: Final = b"affectline"
 """Under which the schema of a feature file keeps its `FeatureInfo`, as JSON."""
 
@@ -67,6 +73,8 @@ class FeatureInfo:
         frame_count: number of frames of the video, with or without a face. For crop folders without their video, the
             highest frame that has a crop, plus one.
         affectline: version that wrote the table.
+        source: fingerprint of what the features were made from (`extract.fingerprint`); empty where it is not known.
+        max_faces: so many of the largest faces were followed in a video; None for all, and for ready crops.
     """
 
     video: str
@@ -83,6 +91,8 @@ class FeatureInfo:
     rate_fps: float | None
     frame_count: int
     affectline: str
+    source: str = ""
+    max_faces: int | None = None
 
     def to_json(self) -> str:
         """Return the JSON text that `from_json` turns into an equal record."""
@@ -128,9 +138,7 @@ class FeatureTable:
     """
 
     def __init__(self, table: pa.Table, info: FeatureInfo) -> None:
-        expected = feature_schema(info)
-        if not table.schema.equals(expected):
-            raise ShapeError(f"the features of {info.video} have the columns {table.schema.names}; expected {expected}")
+        _check_columns(table.schema, feature_schema(info), info.video)
         self.info = info
         self.table = table
         self._chunks: dict[str, list[NDArray[np.floating]]] = {}
@@ -139,6 +147,19 @@ class FeatureTable:
         step = np.diff(self.frame)
         if ((step < 0) | ((step == 0) & (np.diff(self.track_id) <= 0))).any():
             raise ShapeError(f"the features of {info.video} are not in the order of frame and track, each once")
+        self._check_times()
+
+    def _check_times(self) -> None:
+        if not len(self):
+            return
+        first, last = int(self.frame[0]), int(self.frame[-1])
+        if first < 0 or last > max(self.info.frame_count, 1) + MAX_BEYOND or self.info.frame_count > MAX_FRAMES:
+            raise ShapeError(
+                f"the features of {self.info.video} are of the frames {first} to {last} of {self.info.frame_count}; "
+                f"frames count from 0 up to at most {MAX_FRAMES}"
+            )
+        if not np.isfinite(self.time_s).all() or (np.diff(self.time_s) < 0).any():
+            raise ShapeError(f"the times of {self.info.video} are not finite, or decrease")
 
     @classmethod
     def open(cls, path: Path) -> FeatureTable:
@@ -233,3 +254,11 @@ class FeatureTable:
             return [np.asarray(chunk) for chunk in chunks]
         # flatten() honours a chunk's offset, values does not.
         return [np.asarray(chunk.flatten()).reshape(len(chunk), width) for chunk in chunks]
+
+
+def _check_columns(schema: pa.Schema, expected: pa.Schema, video: str) -> None:
+    """Raise ShapeError, naming the columns, unless a table is what its info says."""
+    wrong = [field.name for field in expected if field.name not in schema.names or schema.field(field.name) != field]
+    wrong += [name for name in schema.names if name not in expected.names]
+    if wrong or schema.names != expected.names:
+        raise ShapeError(f"the features of {video} lack columns or have others than they should: {', '.join(wrong)}")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
-from typing import Final
+from typing import IO, Final
 
 import numpy as np
 import pyarrow as pa
@@ -25,8 +29,8 @@ ROWS_PER_BATCH: Final = 16_384
 class FeatureWriter:
     """Collects the rows of one video; the table appears in the store when the block ends with `finish` called.
 
-    Rows wait in a file beside the table's place, so that memory stays bounded; a killed process leaves that file, which
-    the next run of the same video replaces.
+    Rows wait in a nameless file on the store's disk, so that memory stays bounded, a killed process leaves nothing and
+    two processes do not meet.
 
     Args:
         store: where the table goes.
@@ -43,27 +47,39 @@ class FeatureWriter:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make {self.path.parent}: {error.strerror}; choose another store") from error
-        self._waiting_path = self.path.with_name(f".{self.path.name}.part")
         self._schema = feature_schema(info)
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
+        self._file: IO[bytes] | None = None
         self._stream: pa.RecordBatchFileWriter | None = None
         self.rows = 0
 
     def __enter__(self) -> FeatureWriter:
-        try:
-            self._stream = pyarrow.ipc.new_file(str(self._waiting_path), self._schema)
-        except OSError as error:
-            raise OutputError(f"cannot write {self._waiting_path}: {error}; choose another store") from error
+        with self._writing():
+            self._file = TemporaryFile(dir=self.path.parent)
+            self._stream = pyarrow.ipc.new_file(self._file, self._schema)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
-        self._waiting_path.unlink(missing_ok=True)
+        # What was not finished is given up; a full disk may refuse even that.
+        with contextlib.suppress(OSError):
+            if self._stream is not None:
+                self._stream.close()
+        with contextlib.suppress(OSError):
+            if self._file is not None:
+                self._file.close()
+        self._stream = self._file = None
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, pa.ArrowInvalid) as error:
+            raise OutputError(
+                f"cannot write features of {self._info.video} to {self.path.parent}: {error}; is the disk full?"
+            ) from error
 
     def write(
         self,
@@ -94,10 +110,8 @@ class FeatureWriter:
     def _flush(self) -> None:
         if self._waiting and self._stream is not None:
             table = pa.Table.from_batches(self._waiting, self._schema).combine_chunks()
-            try:
+            with self._writing():
                 self._stream.write_table(table)
-            except OSError as error:
-                raise OutputError(f"cannot write {self._waiting_path}: {error}; is the disk full?") from error
         self._waiting, self._waiting_rows = [], 0
 
     def finish(self, frame_count: int) -> Path:
@@ -107,16 +121,17 @@ class FeatureWriter:
             frame_count: number of frames of the video.
         """
         self._flush()
-        if self._stream is not None:
+        if self._stream is None or self._file is None:
+            raise OutputError(f"features of {self._info.video} can be finished only once, inside the `with` block")
+        with self._writing():
             self._stream.close()
             self._stream = None
         schema = feature_schema(replace(self._info, frame_count=frame_count))
         with (
             complete_path(self.path, pa.ArrowInvalid) as unfinished,
-            pa.memory_map(str(self._waiting_path)) as source,
             pyarrow.ipc.new_file(str(unfinished), schema) as sink,
         ):
-            reader = pyarrow.ipc.open_file(source)
+            reader = pyarrow.ipc.open_file(self._file)
             for number in range(reader.num_record_batches):
                 sink.write_batch(pa.RecordBatch.from_arrays(reader.get_batch(number).columns, schema=schema))
         return self.path

@@ -19,6 +19,10 @@ ROWS_AT_ONCE: Final = 16_384
 """Rows of a table that a head sees together: bounds memory at 84 MB for 1280 numbers each."""
 
 
+MAX_RADIUS_S: Final = 10_000.0
+"""What is longer than any video is a mistake."""
+
+
 @dataclass(frozen=True, slots=True)
 class BackboneRef:
     """A backbone, by its name and the sha256 of its file; the digest decides."""
@@ -37,12 +41,22 @@ class Decision:
         thresholds: AU: for each label the score from which the unit is on. Empty for other tasks.
         logit_adjustment: EXPR: added to the logarithm of each class's probability. Empty where nothing is added, and
             for other tasks.
+
+    Raises:
+        InputError: a number is not finite, or the radius is not in 0 to `MAX_RADIUS_S`.
     """
 
     radius_s: float = 0.0
     mode: SmoothingMode = "centred"
     thresholds: tuple[float, ...] = ()
     logit_adjustment: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.radius_s <= MAX_RADIUS_S:
+            raise InputError(f"a radius is 0 to {MAX_RADIUS_S:g} seconds, got {self.radius_s}")
+        for name, numbers in (("thresholds", self.thresholds), ("logit adjustment", self.logit_adjustment)):
+            if not np.isfinite(numbers).all():
+                raise InputError(f"the {name} of a decision must be finite numbers, got {list(numbers)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +72,9 @@ class HeadCard:
         frame_wise: the decision that is best without smoothing, of radius 0; None where it was not looked for.
         validation: metric name to value, on the validation data; empty where there was none.
         training: what it was trained on and how (data, videos, frames, model, seed, versions), as text by name.
+
+    Raises:
+        InputError: a label stands there twice, or a decision has another number of thresholds or offsets than labels.
     """
 
     task: Task
@@ -68,6 +85,14 @@ class HeadCard:
     frame_wise: Decision | None = None
     validation: Mapping[str, float] = field(default_factory=dict)
     training: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.labels or len(set(self.labels)) < len(self.labels):
+            raise InputError(f"a head needs labels, each once, got {', '.join(self.labels) or 'none'}")
+        for decision in (self.decision, self.frame_wise or self.decision):
+            for name, numbers in (("thresholds", decision.thresholds), ("offsets", decision.logit_adjustment)):
+                if len(numbers) not in {0, len(self.labels)}:
+                    raise InputError(f"a head with {len(self.labels)} labels cannot have {len(numbers)} {name}")
 
     def with_radius(self, radius_s: float) -> HeadCard:
         """Return the card with another radius, seconds; without smoothing, `frame_wise` decides if it is known."""

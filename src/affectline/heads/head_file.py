@@ -21,10 +21,17 @@ from affectline.heads.head import Head, HeadCard
 from affectline.heads.mlp import MlpHead
 from affectline.heads.pretrained_head import PretrainedHead
 from affectline.json_records import JsonValue, parse_object, read_record, to_json_object
+from affectline.labels import Expression, Task
 
 METADATA_KEY: Final = "affectline"
 FORMAT: Final = 1
 """Version of the file format; a reader refuses a newer one."""
+
+_KNOWN_LABELS: Final[Mapping[Task, frozenset[str]]] = {
+    Task.VA: frozenset(Task.VA.official_labels),
+    Task.EXPR: frozenset(label.value for label in Expression),
+    Task.AU: frozenset(Task.AU.official_labels),
+}
 
 _AUTOML: Final = "automl"
 _MAX_DEPTH: Final = 4
@@ -124,6 +131,9 @@ def _metadata(content: bytes) -> Mapping[str, str]:
 
 def _restore(record: Mapping[str, JsonValue], arrays: Arrays, open_opaque: OpaqueOpener | None, depth: int) -> Head:
     card = read_record(HeadCard, record.get("card"), "the card")
+    unknown = set(card.labels) - _KNOWN_LABELS[card.task]
+    if unknown:
+        raise ModelFileError(f"it has labels that {card.task.value} heads do not know: {', '.join(sorted(unknown))}")
     kind = record.get("kind")
     if kind == BlendHead.kind:
         return _restore_blend(card, record, arrays, open_opaque, depth)

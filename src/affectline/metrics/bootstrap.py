@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from affectline.metrics.concordance import ccc_of_moments
 from affectline.metrics.counts import binary_counts, confusion, f1_of_counts
 
 Sums = NDArray[np.float64]
+
+MIN_GROUPS: Final = 5
+"""With fewer groups an interval means nothing: three videos give ten different resamples in all."""
 
 
 def bootstrap_interval(  # noqa: PLR0913 - the last three have defaults
@@ -28,7 +32,8 @@ def bootstrap_interval(  # noqa: PLR0913 - the last three have defaults
 ) -> tuple[float, float]:
     """Return the percentile bootstrap interval of the official score (Efron and Tibshirani 1993).
 
-    Frames of one video are no independent observations, so whole groups are drawn with replacement.
+    Frames of one video are no independent observations, so whole groups are drawn with replacement. Any number of
+    groups is taken; with fewer than `MIN_GROUPS` the interval should not be shown.
 
     Args:
         task: see `report.make_report`, also for the next two.

@@ -20,6 +20,9 @@ from affectline.records import FloatArray
 MAX_HELD_BYTES: Final = 256 * 2**20
 """Inputs up to this size are held in memory: the logits of all of Aff-Wild2 are, its embeddings are not."""
 
+FEWEST_EXAMPLES: Final = 10
+"""Labelled frames with which training can begin at all; a useful head needs thousands."""
+
 _READ_AHEAD: Final = 4
 
 
@@ -101,12 +104,25 @@ def only_backbone(data: LabelledTables) -> FeatureInfo:
 
 
 def check_examples(data: LabelledTables, target: NDArray[np.generic], allow_empty: bool) -> None:
-    """Refuse to learn a class that has no examples, or a unit that is always or never on.
+    """Refuse to learn a class that has no examples, a unit that is always or never on, a number that never changes.
 
     Raises:
-        InputError: the classes or units are named, with the number of frames of each.
+        InputError: what cannot be learned is named, with the number of frames of each class or unit.
     """
-    if data.task is Task.VA or allow_empty:
+    if len(target) < FEWEST_EXAMPLES:
+        raise InputError(
+            f"{data.source} has {len(target)} labelled frames with a face; training needs at least {FEWEST_EXAMPLES}"
+        )
+    if data.task is Task.EXPR and len(np.unique(target)) == 1:
+        raise InputError(f"all labelled frames of {data.source} are {data.labels[target[0]]}; there is nothing to tell")
+    if data.task is Task.VA:
+        constant = [label for label, values in zip(data.labels, target.T, strict=True) if np.ptp(values) == 0]
+        if constant:
+            raise InputError(
+                f"{' and '.join(constant)} of {data.source} is the same in every frame; there is nothing to learn"
+            )
+        return
+    if allow_empty:
         return
     if data.task is Task.EXPR:
         counts = np.bincount(np.asarray(target, np.int64), minlength=len(data.labels))

@@ -9,6 +9,9 @@ from affectline.errors import InputError
 from affectline.features import FeatureInfo, FeaturePart
 from affectline.labels import Task
 
+MOST: Final = {"hidden": 16_384, "l2": 1e6, "learning_rate": 10.0}
+"""Beyond these nothing is learned."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainParams:
@@ -44,16 +47,18 @@ class TrainParams:
         wrong += [name for name in ("hidden", "l2", "seed") if getattr(self, name) < 0]
         wrong += [] if self.learning_rate > 0 else ["learning_rate"]
         wrong += [] if 0 <= self.average < 1 else ["average"]
+        wrong += [name for name in ("hidden", "l2", "learning_rate") if getattr(self, name) > MOST[name]]
         if wrong:
             names = ", ".join(f"{name}={getattr(self, name)}" for name in wrong)
+            limits = ", ".join(f"{name} {most:g}" for name, most in MOST.items())
             raise InputError(
                 f"training cannot use {names}: epochs, patience and batch size start at 1, the learning rate is above "
-                "0, the share of the average below 1, others start at 0"
+                f"0, the share of the average below 1, others start at 0; at most: {limits}"
             )
 
 
-LOGITS_L2, EMBEDDING_L2 = 1e-4, 0.05
-"""L2 of the VA head on ten numbers, and on an embedding of a thousand."""
+LOGITS_L2, EMBEDDING_L2, EMBEDDING_RATE = 1e-4, 1.0, 1e-3
+"""L2 of the VA head on ten numbers; L2 and learning rate on an embedding of a thousand that vary together."""
 
 DEFAULTS: Final = {
     Task.VA: TrainParams(hidden=0, epochs=20, patience=5, batch_size=4096, learning_rate=3e-3, l2=LOGITS_L2),
@@ -69,7 +74,7 @@ def default_params(task: Task, parts: tuple[FeaturePart, ...] | None = None) -> 
     """Return how a head of this task is trained on these parts if nobody says otherwise; None: on `default_parts`."""
     params = replace(DEFAULTS[task], parts=parts)
     if task is Task.VA and FeaturePart.EMBEDDING in (parts or ()):
-        return replace(params, l2=EMBEDDING_L2)
+        return replace(params, l2=EMBEDDING_L2, learning_rate=EMBEDDING_RATE)
     return params
 
 

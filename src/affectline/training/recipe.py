@@ -12,11 +12,14 @@ from typing import Final
 import numpy as np
 
 from affectline import __version__
+from affectline.atomic_file import check_place
+from affectline.datasets.affwild2 import refuse_overlap
 from affectline.datasets.labelled import TRAIN, VALIDATION, LabelledTables
 from affectline.datasets.loading import TRAIN_AND_VALIDATION, DataOptions, has_split, load_labelled
 from affectline.errors import InputError
+from affectline.evaluation.scoring import TRAINED_ON, video_fingerprint
 from affectline.evaluation.tuning import TuneOptions, tune_decision, tuned_head
-from affectline.heads.head import Decision, Head
+from affectline.heads.head import Decision, Head, HeadCard
 from affectline.heads.head_file import SavableHead, load_head, save_head
 from affectline.labels import Task
 from affectline.progress import ProgressHook, ignore_progress
@@ -95,21 +98,36 @@ def train_head(
     Raises:
         AffectlineError: the data cannot be read or learned from, or the head cannot be saved.
     """
-    if not output.parent.is_dir():
-        raise InputError(f"the folder {output.parent} does not exist; make it, or choose another --output")
-    train = load_labelled(recipe.task, recipe.on, recipe.data)
-    held_out = recipe.on == TRAIN and has_split(recipe.task, VALIDATION, recipe.data)
-    valid = load_labelled(recipe.task, VALIDATION, recipe.data) if held_out else None
+    check_place(output)
+    other = None if recipe.decision_from is None else load_head(recipe.decision_from).card
+    train, valid = _load(recipe)
+    if other is not None:
+        _check_alike(recipe, other, train)
     checkpoint = output.with_name(f".{output.name}{CHECKPOINT_SUFFIX}")
+    notes = _notes(recipe, train, valid, _fate(checkpoint, resume))
     trainer = _trainer(recipe, RunOptions(checkpoint, resume, on_epoch, on_progress))
     head: Head = trainer.fit(train, valid)
     head = head.with_card(replace(head.card, training=_training(recipe, train, valid, trainer)))
-    head = _decided(head, recipe, valid)
+    head = _decided(head, recipe, valid, other)
     if not isinstance(head, SavableHead):
         raise InputError(f"a head of the class {type(head).__name__} has no file form")
     save_head(head, output)
     checkpoint.unlink(missing_ok=True)
-    return Trained(head, tuple(_notes(recipe, train, valid)))
+    return Trained(head, tuple(notes))
+
+
+def _load(recipe: Recipe) -> tuple[LabelledTables, LabelledTables | None]:
+    """Return what to train on, and what is held out, if anything is.
+
+    Raises:
+        InputError: a video is in both.
+    """
+    train = load_labelled(recipe.task, recipe.on, recipe.data)
+    if recipe.on != TRAIN or not has_split(recipe.task, VALIDATION, recipe.data):
+        return train, None
+    valid = load_labelled(recipe.task, VALIDATION, recipe.data)
+    refuse_overlap({one.video for one in train.sequences}, {one.video for one in valid.sequences})
+    return train, valid
 
 
 def _trainer(recipe: Recipe, run: RunOptions) -> HeadTrainer:
@@ -120,15 +138,26 @@ def _trainer(recipe: Recipe, run: RunOptions) -> HeadTrainer:
     return PERCEPTRONS[recipe.model](recipe.params or default_params(recipe.task), run)
 
 
-def _decided(head: Head, recipe: Recipe, valid: LabelledTables | None) -> Head:
+def _check_alike(recipe: Recipe, other: HeadCard, train: LabelledTables) -> None:
+    if other.task is not train.task or other.labels != train.labels:
+        raise InputError(
+            f"{recipe.decision_from} decides on {other.task.value} ({', '.join(other.labels)}), this head is for "
+            f"{train.task.value} ({', '.join(train.labels)})"
+        )
+
+
+def _fate(checkpoint: Path, resume: bool) -> list[str]:
+    """Return what becomes of the state of an earlier run."""
+    if resume and not checkpoint.exists():
+        return ["there is no unfinished run to resume; training starts anew"]
+    if checkpoint.exists() and not resume:
+        return ["an unfinished run of this head was thrown away; --resume would have gone on with it"]
+    return []
+
+
+def _decided(head: Head, recipe: Recipe, valid: LabelledTables | None, other: HeadCard | None) -> Head:
     """Return the head with a decision from the validation data, or from another head."""
-    if recipe.decision_from is not None:
-        other = load_head(recipe.decision_from).card
-        if other.task is not head.card.task or other.labels != head.card.labels:
-            raise InputError(
-                f"{recipe.decision_from} decides on {other.task.value} ({', '.join(other.labels)}), this head is for "
-                f"{head.card.task.value} ({', '.join(head.card.labels)})"
-            )
+    if other is not None and recipe.decision_from is not None:
         training = {**head.card.training, "decision": f"taken over from {recipe.decision_from.name}"}
         return head.with_card(
             replace(head.card, decision=other.decision, frame_wise=other.frame_wise, training=training)
@@ -147,6 +176,7 @@ def _training(
         "videos": str(len({sequence.video for sequence in train.sequences})),
         "frames": str(int(sum(np.count_nonzero(sequence.has_face) for sequence in train.sequences))),
         "held out": "nothing" if valid is None else valid.source,
+        TRAINED_ON: " ".join(sorted({video_fingerprint(sequence.video) for sequence in train.sequences})),
         **{name: _shown(value) for name, value in trainer.get_params().items()},
         "affectline": __version__,
         "python": platform.python_version(),
@@ -163,8 +193,14 @@ def _shown(value: object) -> str:
     return "default" if value is None else str(value)
 
 
-def _notes(recipe: Recipe, train: LabelledTables, valid: LabelledTables | None) -> list[str]:
-    notes = []
+def _notes(recipe: Recipe, train: LabelledTables, valid: LabelledTables | None, notes: list[str]) -> list[str]:
+    if valid is not None:
+        both = sorted({one.group for one in train.sequences} & {one.group for one in valid.sequences})
+        if both:
+            notes.append(
+                f"subjects of one video are on both sides, one trained on, one held out: {', '.join(both[:3])}; what "
+                "they share makes the figures too good"
+            )
     for data in (train, valid):
         if data is not None and data.missing:
             shown = ", ".join(data.missing[:3])
@@ -172,8 +208,9 @@ def _notes(recipe: Recipe, train: LabelledTables, valid: LabelledTables | None) 
                 f"{len(data.missing)} labelled videos of {data.source} have no features and were left out: {shown}"
             )
     if valid is None and recipe.decision_from is None:
+        units = ", units are on from 0.5" if recipe.task is Task.AU else ""
         notes.append(
-            "nothing was held out: no score is known, scores are not smoothed, and units are on from 0.5; take radius "
-            "and thresholds over from a validated head with --decision-from"
+            f"nothing was held out: no score is known, and scores are not smoothed{units}; take the decision of a "
+            "validated head over with --decision-from"
         )
     return notes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -24,7 +25,7 @@ from affectline.datasets.synthetic.ceilings import Ceilings, find_ceilings
 from affectline.datasets.synthetic.design import FPS, Design, make_design
 from affectline.datasets.synthetic.faces import degrade, draw_face, make_subject
 from affectline.datasets.synthetic.video import SyntheticVideo, make_video
-from affectline.errors import InputError, OutputError
+from affectline.errors import AffectlineError, InputError, OutputError
 from affectline.features.store import FeatureStore
 from affectline.features.writer import write_features
 from affectline.labels import Task
@@ -66,7 +67,7 @@ class SynthOptions:
         if self.videos < MIN_VIDEOS or self.frames < MIN_FRAMES or self.seed < 0 or not 32 <= self.width <= 8192:  # noqa: PLR2004
             raise InputError(
                 f"a synthetic set needs at least {MIN_VIDEOS} videos of {MIN_FRAMES} frames, a seed from 0 and a width "
-                f"of 32 to 8192, got {self.videos}, {self.frames}, {self.seed}, {self.width}"
+                f"of 32 to 8192, got videos {self.videos}, frames {self.frames}, seed {self.seed}, width {self.width}"
             )
         if self.form not in get_args(Form):
             raise InputError(f"a synthetic set comes as {', '.join(get_args(Form))}, not as {self.form!r}")
@@ -90,7 +91,7 @@ class SynthResult:
 
 
 def write_synthetic(out: Path, options: SynthOptions, on_progress: ProgressHook = ignore_progress) -> SynthResult:
-    """Make a synthetic set in a new or empty folder; see docs/synthetic.md for its files.
+    """Make a synthetic set in a new or empty folder, whole or not at all; see docs/synthetic.md for its files.
 
     Args:
         out: the folder.
@@ -100,7 +101,22 @@ def write_synthetic(out: Path, options: SynthOptions, on_progress: ProgressHook 
     Raises:
         OutputError: the folder is not empty, or cannot be written.
     """
-    _prepare(out)
+    unfinished = _prepare(out)
+    try:
+        result = _write(unfinished, options, on_progress)
+        if out.exists():
+            out.rmdir()
+        unfinished.replace(out)
+    except AffectlineError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error.strerror or error}; choose a place with space") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return result
+
+
+def _write(out: Path, options: SynthOptions, on_progress: ProgressHook) -> SynthResult:
     design = make_design()
     writer = _Writer(out, options, design)
     plan = _plan(options)
@@ -121,14 +137,20 @@ def write_synthetic(out: Path, options: SynthOptions, on_progress: ProgressHook 
     return result
 
 
-def _prepare(out: Path) -> None:
+def _prepare(out: Path) -> Path:
+    """Return a new hidden folder beside `out`, in which the set grows; what a killed run left there is removed."""
+    out = out.absolute()
+    unfinished = out.with_name(f".{out.name}.part")
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        is_empty = not any(out.iterdir())
+        is_free = not out.exists() or not any(out.iterdir())
+        if is_free:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(parents=True)
     except OSError as error:
         raise OutputError(f"cannot write to {out}: {error.strerror}; choose another folder") from error
-    if not is_empty:
+    if not is_free:
         raise OutputError(f"{out} is not empty; choose a new folder for the synthetic set")
+    return unfinished
 
 
 def _plan(options: SynthOptions) -> list[tuple[str, str, int]]:
