@@ -145,8 +145,8 @@ def _notes(data: LabelledTables, names: Sequence[str], found: Sequence[Evaluatio
     notes = []
     if tuned:
         notes.append(
-            f"chosen on these very data, so that the figures are somewhat too good: radius, thresholds and logit "
-            f"adjustment of {', '.join(tuned)}"
+            f"radius, thresholds or logit adjustment of {', '.join(tuned)} were chosen on these very data: the figures "
+            "are somewhat too good"
         )
     for name, one in zip(names, found, strict=True):
         if one.trained_on_here:

@@ -9,13 +9,13 @@ import typer
 
 from affectline.cli.arguments import BACKBONES, CROPS, DATA, LABELS, SEED, STORE, TASK, TRAIN_LIST, VAL_LIST
 from affectline.cli.exit_codes import EXIT_INTERRUPTED
+from affectline.labels import Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from affectline.cli.progress import Progress
     from affectline.heads.head import HeadCard
-    from affectline.labels import Task
     from affectline.training.params import TrainParams
     from affectline.training.recipe import Recipe, Trained
 
@@ -131,6 +131,10 @@ def _show_epoch(progress: Progress, done: int, total: int, loss: float, score: f
     progress.say(f"epoch {done} of {total}: loss {loss:.4f}{scored}")
 
 
+CHOSEN = {Task.VA: "the radius was", Task.EXPR: "radius and adjustment were", Task.AU: "radius and thresholds were"}
+"""What the validation data decide for each task."""
+
+
 def _figures(card: HeadCard) -> str:
     """Return the metrics of a card as a table; a line above says what they rest on."""
     from affectline.cli.text_table import aligned
@@ -144,5 +148,5 @@ def _figures(card: HeadCard) -> str:
         if name != "frames"
     ]
     frames = int(card.validation["frames"])
-    head = f"{card.training[TUNED_ON]}, {frames:,} labelled frames; radius and thresholds were chosen on them:"
+    head = f"{card.training[TUNED_ON]}, {frames:,} labelled frames; {CHOSEN[card.task]} chosen on them:"
     return f"{head}\n{aligned(rows)}"
