@@ -32,6 +32,7 @@ class Progress:
         self._last_line_s = 0.0
 
     def __enter__(self) -> Progress:
+        self._last_line_s = time.monotonic()
         if sys.stderr.isatty():
             self._bar = rich.progress.Progress(
                 rich.progress.TextColumn("{task.description}"),
