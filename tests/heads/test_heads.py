@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from affectline.errors import InputError, InputFileError, ModelFileError, ShapeError
+from affectline.errors import InputError, InputFileError, ModelFileError
 from affectline.features import FeaturePart
 from affectline.heads.blend import BlendHead, joint_backbones
 from affectline.heads.gated import GATE_LABELS, GatedHead, PaperGatedHead, gate_card
@@ -269,7 +269,7 @@ class TestPredict:
             DIGEST: make_table(make_info("v", 9), [1, 2], np.zeros((2, 8))),
             OTHER_DIGEST: make_table(make_info("v", 9, OTHER_DIGEST), [1, 3], np.zeros((2, 8))),
         }
-        with pytest.raises(ShapeError, match="not of the same faces"):
+        with pytest.raises(InputError, match="not of the same faces"):
             predict(head, tables)
 
 

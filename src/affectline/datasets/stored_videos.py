@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from affectline.datasets.layout import SUBJECT_SUFFIXES, group_of
 from affectline.datasets.sequences import largest_faces
 from affectline.errors import InputError
-from affectline.features import CropKind, FeatureTable
+from affectline.features import CropKind, FeatureTable, refuse_other_faces
 from affectline.features.store import FeatureStore
 
 
@@ -41,13 +41,7 @@ class StoredVideos:
             InputError: they are not of the same faces.
         """
         tables = {digest: self._store.open(digest, kind, name) for digest, kind in self._kinds.items()}
-        first, *others = tables.values()
-        for other in others:
-            if not (np.array_equal(first.frame, other.frame) and np.array_equal(first.track_id, other.track_id)):
-                raise InputError(
-                    f"{name}: the features of {first.info.backbone} ({len(first)} faces) and {other.info.backbone} "
-                    f"({len(other)} faces) are not of the same faces; extract both from the same crops"
-                )
+        refuse_other_faces(tables.values())
         return tables
 
     def subject(self, video: str) -> tuple[Mapping[str, FeatureTable], NDArray[np.intp]] | None:

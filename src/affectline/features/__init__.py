@@ -1,7 +1,14 @@
 """What backbones said of the faces of a video, as tables on disk: the only thing that training reads."""
 
 from affectline.features.parts import FeaturePart, input_width, parse_parts, stack_inputs
-from affectline.features.table import CropKind, FeatureInfo, FeatureTable, TimeSource, feature_schema
+from affectline.features.table import (
+    CropKind,
+    FeatureInfo,
+    FeatureTable,
+    TimeSource,
+    feature_schema,
+    refuse_other_faces,
+)
 
 __all__ = [
     "CropKind",
@@ -12,5 +19,6 @@ __all__ = [
     "feature_schema",
     "input_width",
     "parse_parts",
+    "refuse_other_faces",
     "stack_inputs",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -254,6 +255,18 @@ class FeatureTable:
             return [np.asarray(chunk) for chunk in chunks]
         # flatten() honours a chunk's offset, values does not.
         return [np.asarray(chunk.flatten()).reshape(len(chunk), width) for chunk in chunks]
+
+
+def refuse_other_faces(tables: Collection[FeatureTable]) -> None:
+    """Raise InputError unless the tables of several backbones have the same faces in the same rows."""
+    first, *others = tables
+    for other in others:
+        if not (np.array_equal(first.frame, other.frame) and np.array_equal(first.track_id, other.track_id)):
+            raise InputError(
+                f"{first.info.video}: the features of {first.info.backbone} ({len(first)} faces) and of "
+                f"{other.info.backbone} ({len(other)} faces) are not of the same faces; extract both from the same "
+                "crops"
+            )
 
 
 def _check_columns(schema: pa.Schema, expected: pa.Schema, video: str) -> None:

@@ -9,8 +9,8 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from affectline.errors import InputError, ShapeError
-from affectline.features import CropKind, FeatureTable
+from affectline.errors import InputError
+from affectline.features import CropKind, FeatureTable, refuse_other_faces
 from affectline.labels import Task
 from affectline.postprocess.smoothing import SmoothingMode
 from affectline.records import FaceFeatures, FloatArray
@@ -150,17 +150,12 @@ def predict(head: Head, tables: Mapping[str, FeatureTable], rows: NDArray[np.int
         rows: row numbers; None for all.
 
     Raises:
-        InputError: a backbone that the head needs is not among the tables; both digests are named.
-        ShapeError: the tables do not have the same rows.
+        InputError: a backbone that the head needs is not among the tables (both digests are named), or the tables do
+            not have the same rows.
     """
     used = {ref.digest: _table_of(ref, tables) for ref in head.card.backbones}
-    first, *others = used.values()
-    for other in others:
-        if not (np.array_equal(first.frame, other.frame) and np.array_equal(first.track_id, other.track_id)):
-            raise ShapeError(
-                f"{first.info.video}: the features of {first.info.backbone} ({len(first)} rows) and of "
-                f"{other.info.backbone} ({len(other)} rows) are not of the same faces; extract both from the same crops"
-            )
+    refuse_other_faces(used.values())
+    first = next(iter(used.values()))
     numbers = np.arange(len(first)) if rows is None else rows
     parts = [numbers[start : start + ROWS_AT_ONCE] for start in range(0, len(numbers), ROWS_AT_ONCE)]
     scores = [head.score({digest: table.features(part) for digest, table in used.items()}) for part in parts]
