@@ -8,6 +8,7 @@ import pytest
 
 from affectline.datasets.layout import write_annotation
 from affectline.datasets.loading import DataOptions, load_labelled
+from affectline.datasets.own_labels import read_own_labels
 from affectline.datasets.sequences import check_finite
 from affectline.errors import InputError, InputFileError
 from affectline.features import CropKind, FeaturePart
@@ -245,14 +246,48 @@ class TestOwnLabels:
             (b'video,frame,valence\n"clip,0,0\n', "line 2: .*check the quotes"),
             (b"video,frame,valence\nclip,1_0,0\n", "line 2: frame must be a number, got '1_0'"),
             (b"video,frame,valence\nclip,1e30,0\n", "line 2: frame must be from 0 to 2147483647, got '1e30'"),
+            (b"video,frame,track,valence\nclip,0,2147483648,0\n", "line 2: track must be from 0 to 2147483647, got"),
             (b"video,frame,valence\nclip,nan,0\n", "line 2: frame must be a finite number, got 'nan'"),
-            (b"video,frame,au12\nclip,0,1\n", r"labels\.csv, line 1: the labels have no column for VA"),
+            (b"video,time_s,valence\nclip,inf,0\n", "line 2: time_s must be a finite number, got 'inf'"),
         ],
     )
     def test_says_what_is_wrong_with_the_file(self, content: bytes, match: str, tmp_path: Path) -> None:
         (tmp_path / "labels.csv").write_bytes(content)
         with pytest.raises((InputError, InputFileError), match=match):
             load_labelled(Task.VA, "train", DataOptions(tmp_path / "store", labels=tmp_path / "labels.csv"))
+
+    @pytest.mark.parametrize(
+        ("task", "column", "match"),
+        [
+            (Task.VA, "au12", "no column for VA, none of valence, arousal;"),
+            (Task.EXPR, "au12", "no column for EXPR, none of expression;"),
+            (Task.AU, "valence", "no column for AU, none of au01, au02"),
+        ],
+    )
+    def test_a_file_without_labels_of_the_task_is_named(
+        self, task: Task, column: str, match: str, tmp_path: Path
+    ) -> None:
+        with pytest.raises(InputError, match=rf"labels\.csv, line 1: the labels have {match}"):
+            self.load(tmp_path, f"video,frame,{column}\nclip,0,1\n", task)
+
+    def test_a_video_in_both_splits_is_named_with_a_line_of_each(self, tmp_path: Path) -> None:
+        text = "video,frame,valence,split\nclip.mp4,0,0,val\n\nclip.mp4,1,0,val\nCLIP,2,0,train\n"
+        match = r"labels\.csv, line 5: the video 'CLIP' is in both splits, train here and val in line 2 \('clip\.mp4'\)"
+        with pytest.raises(InputError, match=match):
+            self.load(tmp_path, text)
+
+    def test_two_stored_spellings_of_one_name_are_refused(self, tmp_path: Path) -> None:
+        put(tmp_path / "store", "Clip", [0], crop_kind=CropKind.DETECTED, tracks=np.array([1]), sizes=[9])
+        with pytest.raises(InputError, match=r"line 2: 'clip\.mp4' may mean 'Clip' or 'clip' of the store"):
+            self.load(tmp_path, "video,frame,valence\nclip.mp4,0,0\n")
+
+    def test_rows_know_the_line_where_they_start(self, tmp_path: Path) -> None:
+        path = tmp_path / "labels.csv"
+        path.write_bytes(b'\r\nvideo,frame,track,valence\r\n\r\n"a\r\nb",0,,0\r\nc,1,2147483647,1\r\n,,,\r\nd,2,,0')
+        own = read_own_labels(path, Task.VA)
+        assert own.line.tolist() == [4, 6, 8]
+        assert own.typed.tolist() == ["a\r\nb", "c", "d"]
+        assert own.track.tolist() == [-1, 2**31 - 1, -1]
 
     def test_a_video_without_any_face_is_named(self, tmp_path: Path) -> None:
         put(tmp_path / "store", "dark", [], crop_kind=CropKind.DETECTED)

@@ -42,7 +42,7 @@ class Cells:
     def wrong(self, row: int, name: str, expected: str) -> InputError:
         """Return the error that names a cell, what it holds and what it should."""
         return InputError(
-            f"{self.path}, line {self.line[row]}: {name} must be {expected}, got {self.words[name][row]!r}"
+            f"{self.path}, line {self.line[row]}: {name} must be {expected}, got {self.words[name][row][:120]!r}"
         )
 
     def numbers(self, name: str, low: float, high: float, empty: float | None = None) -> NDArray[np.float64]:
@@ -91,8 +91,8 @@ def read_cells(path: Path) -> Cells:
     """
     records = _records(path)
     header_line, header = next(records, (1, []))
-    names = [" ".join(cell.split()).lower() for cell in header]
-    _check_header(f"{path}, line {header_line}", names)
+    names = [cell.strip().lower() for cell in header]
+    _check_header(f"{path}, line {header_line}", header, names)
     lines, rows = [], []
     for line, row in records:
         if len(row) != len(names):
@@ -127,7 +127,7 @@ def _text(path: Path) -> str:
             f"cannot read {path}: {error.strerror}; it must be a CSV file with a header line"
         ) from error
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
+        line = len((error.object[: error.start] + b"x").splitlines())
         wrong = error.object[error.start]
         raise InputFileError(f"{path}, line {line}: the byte 0x{wrong:02X} is no UTF-8; save it as UTF-8") from error
     if "\0" in text:
@@ -137,9 +137,9 @@ def _text(path: Path) -> str:
     return text
 
 
-def _check_header(place: str, names: list[str]) -> None:
-    if len(names) == 1 and (";" in names[0] or " " in names[0]):
-        raise InputError(f"{place}: columns must be separated by commas, got {names[0][:120]!r}; save it with commas")
+def _check_header(place: str, header: list[str], names: list[str]) -> None:
+    if len(names) == 1 and (";" in header[0] or "\t" in header[0]):
+        raise InputError(f"{place}: columns must be separated by commas, got {header[0][:120]!r}; save it with commas")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"{place}: several columns are called {_listed(twice)}; leave one of each")
