@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from affectline.cli import blend, evaluate, submission
 from affectline.datasets.layout import SPLIT_FOLDERS, TASK_FOLDERS, write_annotation
 from affectline.datasets.submission import HEADERS
-from affectline.errors import InputError
+from affectline.errors import InputError, InputFileError
 from affectline.evaluation.scoring import TRAINED_ON, training_fingerprints, video_fingerprint
 from affectline.evaluation.tuning import TuneOptions, tune_decision, tuned_head
 from affectline.heads.blend import BlendHead
@@ -105,8 +105,8 @@ class TestEvaluate:
         smoothed, same, radius = figures("0.2")
         assert smoothed > off == same
         assert radius == "0.2 s"
-        for wrong in ("much", "-1", "nan", "inf", "1e300"):
-            with pytest.raises(InputError, match="--smooth"):
+        for wrong in ("much", "-1", "nan", "inf", "1e300", "10000.1"):
+            with pytest.raises(InputError, match=rf"^--smooth.*'{wrong}'"):
                 run("evaluate", "va", root / "first.head", *places(root), "--smooth", wrong)
 
     def test_all_figures_as_json(self, root: Path, tmp_path: Path) -> None:
@@ -133,6 +133,20 @@ class TestEvaluate:
         assert lines[3].split()[2] == "-"
         assert "too few videos for an interval (2; at least 5)" in lines
         assert json.loads((tmp_path / "out.json").read_text())["heads"][0]["interval"] is None
+
+    def test_paper_exact_without_an_interval_says_nothing_of_one(self, root: Path, tmp_path: Path) -> None:
+        (tmp_path / "val.txt").write_text("v0\n")
+        options = [*places(root), "--val-list", tmp_path / "val.txt", "--paper-exact"]
+        lines = lines_of(run("evaluate", "va", root / "first.head", *options))
+        assert lines[0] == "Aff-Wild2 layout, VA val: 1 video, 120 labelled frames, 108 of them with a face"
+        assert "too few videos for an interval (1; at least 5)" in lines
+        assert not any(line.startswith("the interval") for line in lines)
+
+    @pytest.mark.parametrize(
+        ("value", "text"), [(-0.00004, "0.0000"), (-0.0, "0.0000"), (-0.00006, "-0.0001"), (0.12345678, "0.1235")]
+    )
+    def test_a_zero_has_no_sign(self, value: float, text: str) -> None:
+        assert evaluate._figure(value) == text
 
     def test_thresholds_of_units_are_shown(self, tmp_path: Path) -> None:
         folder = tmp_path / "data" / TASK_FOLDERS[Task.AU][0] / SPLIT_FOLDERS["val"][0]
@@ -161,6 +175,9 @@ class TestEvaluate:
         output = run("evaluate", "va", tmp_path / "known.head", root / "first.head", *places(root)).output
         assert "trained on 2 of the 6 videos that are scored here: the figures of known say nothing" in output
         assert "of first say" not in output
+        (tmp_path / "val.txt").write_text("v0\n")
+        alone = run("evaluate", "va", tmp_path / "known.head", *places(root), "--val-list", tmp_path / "val.txt")
+        assert "trained on 1 of the 1 video that is scored here: the figures of known say" in alone.output
         card = replace(head.card, training={})
         blend_of_both = BlendHead(card, (known, head), np.ones(2, np.float32))
         assert training_fingerprints(blend_of_both) == set(prints.split())
@@ -260,6 +277,33 @@ class TestSubmission:
         written = [line.split(",")[1:] for line in out.read_text().splitlines()[1:]]
         assert written[1] == written[2] != written[0]
 
+    @pytest.mark.parametrize(
+        ("rows", "note"),
+        [
+            (["v1/00900.jpg"], "1 row of v1 lies behind the last frame that its features know of and repeats it"),
+            (
+                [f"v{number}/00{end}.jpg" for number in range(5) for end in (900, 901)],
+                "10 rows of v0, v1, v2 and 2 more lie behind the last frame that their features know of and repeat it",
+            ),
+        ],
+    )
+    def test_one_line_tells_of_all_rows_behind_the_end(
+        self, rows: list[str], note: str, root: Path, tmp_path: Path
+    ) -> None:
+        sample, out = tmp_path / "sample.txt", tmp_path / "out.txt"
+        sample.write_text("\n".join([HEADERS[Task.VA], *(f"{row}," for row in rows)]))
+        options = ["--head", root / "first.head", "--store", root / "store", "--sample", sample, "-o", out]
+        result = run("submission", "write", "va", *options)
+        n_videos = len({row[:2] for row in rows})
+        counts = "1 row of 1 video" if len(rows) == 1 else f"{len(rows)} rows of {n_videos} videos"
+        assert result.output.splitlines() == [f"{counts} -> {out}", note]
+
+    def test_a_list_without_names_is_refused(self, root: Path, tmp_path: Path) -> None:
+        (tmp_path / "names.txt").write_text(" \n\n")
+        options = ["--head", root / "first.head", "--store", root / "store", "-o", tmp_path / "out.txt"]
+        with pytest.raises(InputFileError, match=r"names\.txt is empty; it needs one video name a line"):
+            run("submission", "write", "va", *options, "--list", tmp_path / "names.txt")
+
     def test_a_video_without_features(self, root: Path, tmp_path: Path) -> None:
         sample, out = tmp_path / "sample.txt", tmp_path / "out.txt"
         sample.write_text(f"{HEADERS[Task.VA]}\nlost/00001.jpg,\n")
@@ -283,3 +327,24 @@ class TestSubmission:
         assert lines[1] == "line 2: expected a class from 0 to 7, got 'v/00002.jpg,9'"
         assert len(lines) == 21
         assert lines[-1] == f"{out}: 30 problems in 29 rows, 10 of them not shown"
+
+    def test_an_empty_submission_is_a_finding_and_a_missing_one_wrong_use(self, tmp_path: Path) -> None:
+        sample, out = tmp_path / "sample.txt", tmp_path / "out.txt"
+        sample.write_text(f"{HEADERS[Task.EXPR]}\nv/00001.jpg,0\n")
+        with pytest.raises(InputFileError, match=r"cannot read .*out\.txt: No such file"):
+            run("submission", "check", "expr", out, "--sample", sample)
+        for content, problem in ((b"", "the file is empty"), (b"\xff\xfe", "no text in UTF-8")):
+            out.write_bytes(content)
+            result = run("submission", "check", "expr", out, "--sample", sample)
+            assert result.exit_code == 1
+            first, last = result.output.splitlines()
+            assert first.startswith(problem)
+            assert last == f"{out}: 1 problem in 0 rows"
+        out.write_text(sample.read_text())
+        assert lines_of(run("submission", "check", "expr", out, "--sample", sample)) == [
+            f"{out}: 1 row, all as the sample asks"
+        ]
+        # The sample is the challenge's: one that is empty was the wrong file to name.
+        sample.write_bytes(b"")
+        with pytest.raises(InputFileError, match="is empty; expected a header and rows"):
+            run("submission", "check", "expr", out, "--sample", sample)

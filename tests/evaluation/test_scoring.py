@@ -1,17 +1,25 @@
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from affectline.errors import ShapeError
 from affectline.evaluation.scoring import (
+    TRAINED_ON,
     TUNED_ON_DIGEST,
     Rules,
     data_digest,
     evaluate,
     evaluate_constant,
+    training_fingerprints,
+    video_fingerprint,
 )
+from affectline.heads.blend import BlendHead
 from affectline.heads.head import Decision
+from affectline.heads.mlp import MlpHead
 from affectline.labels import Task
 from labelled_examples import noisy_data, reading_head, sequence, tables
 
@@ -93,9 +101,27 @@ def test_the_interval_holds_the_score_and_follows_the_seed(task: Task) -> None:
     head = reading_head(task)
     found = evaluate(head, data, resamples=200)
     assert found.videos == 6
+    assert found.interval is not None
     assert found.interval[0] < found.main.p < found.interval[1]
     assert evaluate(head, data, resamples=200).interval == found.interval
     assert evaluate(head, data, resamples=200, seed=1).interval != found.interval
+
+
+@pytest.mark.parametrize(("videos", "has_interval"), [(1, False), (4, False), (5, True)])
+def test_few_videos_have_no_interval(videos: int, has_interval: bool) -> None:
+    data = noisy_data(Task.VA, seed=3, videos=videos, frames=40)
+    assert (evaluate(reading_head(Task.VA), data, resamples=5).interval is not None) is has_interval
+    assert (evaluate_constant(data, resamples=5).interval is not None) is has_interval
+
+
+def test_videos_without_a_face_are_none_with_paper_exact() -> None:
+    seen = [sequence(Task.AU, f"v{number}", {0: (0.9, 0.9, 0.9)}, {0: (1, 1, 1)}, frame_count=1) for number in range(4)]
+    data = tables(Task.AU, *seen, sequence(Task.AU, "unseen", {}, {0: (1, 1, 1)}, frame_count=1))
+    head = trained(reading_head(Task.AU), "unseen", "v0")
+    found = evaluate(head, data, resamples=5)
+    assert (found.videos, found.trained_on_here, found.interval is None) == (5, 2, False)
+    found = evaluate(head, data, Rules(paper_exact=True), resamples=5)
+    assert (found.videos, found.trained_on_here, found.interval is None) == (4, 1, True)
 
 
 def test_two_subjects_of_one_video_are_resampled_together() -> None:
@@ -134,3 +160,35 @@ def test_data_are_known_again() -> None:
     assert evaluate(head.with_card(card), first, resamples=1).is_tuned_here
     assert not evaluate(head.with_card(card), second, resamples=1).is_tuned_here
     assert not evaluate(head, first, resamples=1).is_tuned_here
+
+
+def trained(head: MlpHead, *videos: str) -> MlpHead:
+    """Return a head whose card says which videos it was trained on."""
+    prints = " ".join(video_fingerprint(video) for video in videos)
+    return head.with_card(replace(head.card, training={TRAINED_ON: prints}))
+
+
+class TestTrainedOn:
+    def test_a_fingerprint_is_of_the_video_and_not_of_the_subject(self) -> None:
+        assert video_fingerprint("v1") == hashlib.sha256(b"v1").hexdigest()[:8]
+        assert video_fingerprint("v1_left") == video_fingerprint("v1_right") == video_fingerprint("v1")
+        assert video_fingerprint("v2") != video_fingerprint("v1")
+
+    def test_groups_are_counted(self) -> None:
+        left, right, other = (
+            sequence(Task.VA, name, {0: (0.1, 0.2), 1: (0.3, 0.4)}, {0: (0, 0), 1: (0.5, 0.5)}, frame_count=2)
+            for name in ("v_left", "v_right", "w")
+        )
+        data = tables(Task.VA, left, right, other)
+        head = reading_head(Task.VA)
+        assert evaluate(head, data, resamples=5).trained_on_here == 0
+        assert evaluate(trained(head, "v_right", "x"), data, resamples=5).trained_on_here == 1
+        assert evaluate(trained(head, "w", "v"), data, resamples=5).trained_on_here == 2
+        assert evaluate_constant(data, resamples=5).trained_on_here == 0
+
+    def test_a_blend_was_trained_on_what_its_parts_were(self) -> None:
+        head = reading_head(Task.VA)
+        inner = BlendHead(head.card, (trained(head, "a", "b"), head), np.ones(2, np.float32))
+        outer = BlendHead(head.card, (inner, trained(head, "c")), np.ones(2, np.float32))
+        assert training_fingerprints(outer) == {video_fingerprint(video) for video in ("a", "b", "c")}
+        assert training_fingerprints(head) == frozenset()

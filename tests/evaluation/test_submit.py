@@ -32,6 +32,26 @@ def test_gaps_are_filled_edges_copied_and_rows_follow_the_sample(tmp_path: Path)
     found = submission_values(head, sample, videos_for(store, head, "my.head"))
     assert found.values[:, 0] == pytest.approx([-0.5, 0.4, 0.0, 0.0, 0.2, 0.4, 0.4], abs=1e-6)
     assert found.without_face == ()
+    # Rows 00005 and 00006 of `a` are behind its four frames.
+    assert found.beyond == {"a": 2}
+
+
+@pytest.mark.parametrize(("n_rows", "beyond"), [(4, {}), (5, {}), (6, {"a": 2}), (9, {"a": 5})])
+def test_rows_behind_the_last_frame_are_counted_if_they_are_more_than_the_usual_one(
+    n_rows: int, beyond: dict[str, int], tmp_path: Path
+) -> None:
+    store = put_video(tmp_path, Task.VA, "a", {1: (0.2, 0.5)}, 4)
+    head = reading_head(Task.VA)
+    found = submission_values(head, sample_of(Task.VA, {"a": n_rows}), videos_for(store, head, "my.head"))
+    assert found.beyond == beyond
+    assert found.values[:, 0] == pytest.approx([0.2] * n_rows, abs=1e-6)
+
+
+def test_a_video_without_a_face_has_no_rows_behind_its_end(tmp_path: Path) -> None:
+    store = put_video(tmp_path, Task.VA, "dark", {}, 2)
+    head = reading_head(Task.VA)
+    sample = sample_of(Task.VA, {"dark": 9, "lost": 9})
+    assert submission_values(head, sample, videos_for(store, head, "my.head"), allow_missing=True).beyond == {}
 
 
 def test_scores_are_smoothed_over_all_frames_before_rows_are_taken(tmp_path: Path) -> None:

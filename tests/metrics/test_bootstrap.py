@@ -5,7 +5,7 @@ import pytest
 
 from affectline.errors import InputError, ShapeError
 from affectline.labels import Task
-from affectline.metrics.bootstrap import bootstrap_interval
+from affectline.metrics.bootstrap import MIN_GROUPS, bootstrap_interval
 from affectline.metrics.report import make_report
 
 
@@ -45,6 +45,14 @@ def test_one_video_has_no_spread() -> None:
     score = make_report(Task.EXPR, truth, predicted, Task.EXPR.official_labels).p
     interval = bootstrap_interval(Task.EXPR, truth, predicted, ["one"] * len(truth), Task.EXPR.official_labels)
     assert interval == pytest.approx((score, score))
+
+
+def test_few_videos_are_taken_but_mean_little() -> None:
+    # Two videos with known scores: a resample is one of them twice, or both.
+    assert MIN_GROUPS == 5
+    truth, predicted = np.array([0, 1, 0, 1]), np.array([0, 1, 1, 0])
+    labels = ("first", "second")
+    assert bootstrap_interval(Task.EXPR, truth, predicted, ["a", "a", "b", "b"], labels) == (0.0, 1.0)
 
 
 def test_a_constant_prediction_stays_0() -> None:

@@ -78,7 +78,7 @@ def _with_radius(head: Head, text: str) -> Head:
     except ValueError as error:
         raise InputError(f"--smooth {text!r} is not understood; write seconds such as 0.83, or off") from error
     if not 0 <= radius_s <= MAX_RADIUS_S:
-        raise InputError(f"--smooth must be a number of seconds from 0 to {MAX_RADIUS_S:g}, got {text}")
+        raise InputError(f"--smooth must be a number of seconds from 0 to {MAX_RADIUS_S:g}, or off, got {text!r}")
     return head.with_card(head.card.with_radius(radius_s))
 
 
@@ -150,8 +150,9 @@ def _notes(data: LabelledTables, names: Sequence[str], found: Sequence[Evaluatio
         )
     for name, one in zip(names, found, strict=True):
         if one.trained_on_here:
+            are = "is" if one.videos == 1 else "are"
             notes.append(
-                f"trained on {one.trained_on_here} of the {counted(one.videos, 'video')} that are scored here: the "
+                f"trained on {one.trained_on_here} of the {counted(one.videos, 'video')} that {are} scored here: the "
                 f"figures of {name} say nothing about new videos"
             )
     first = found[0]

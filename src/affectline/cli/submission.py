@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -55,11 +56,19 @@ def write(  # noqa: PLR0913, PLR0917 - one parameter for each option of the comm
         typer.echo(
             f"no face is known of {', '.join(found.without_face)}: their rows hold the neutral constant", err=True
         )
-    for video, n in found.beyond.items():
-        typer.echo(
-            f"{counted(n, 'row')} of {video} lie behind the last frame that its features know of and repeat it",
-            err=True,
-        )
+    if found.beyond:
+        typer.echo(_beyond_note(found.beyond), err=True)
+
+
+def _beyond_note(beyond: Mapping[str, int]) -> str:
+    """Return one line on rows for which the features know of no frame, however many videos have such rows."""
+    from affectline.datasets.stored_videos import listed
+
+    n = sum(beyond.values())
+    lie, repeat = ("lies", "repeats") if n == 1 else ("lie", "repeat")
+    its = "its" if len(beyond) == 1 else "their"
+    videos = listed(list(beyond))
+    return f"{counted(n, 'row')} of {videos} {lie} behind the last frame that {its} features know of and {repeat} it"
 
 
 @app.command()

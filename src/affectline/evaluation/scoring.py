@@ -195,30 +195,34 @@ class _Frames:
     Attributes:
         data: where they come from.
         truth: shape (n, ...).
-        group: shape (n,), the group of each frame.
+        group: shape (n,), position of each frame's group in `every_group`.
+        every_group: names of the groups of the data, also of those without a frame here.
         has_face: shape (n,).
         paper_exact: frames without a face were left out.
     """
 
     data: LabelledTables
     truth: NDArray[np.generic]
-    group: NDArray[np.str_]
+    group: NDArray[np.intp]
+    every_group: tuple[str, ...]
     has_face: NDArray[np.bool_]
     paper_exact: bool
 
     @property
     def group_names(self) -> frozenset[str]:
-        return frozenset(self.group.tolist())
+        """The groups that have a frame here."""
+        return frozenset(self.every_group[number] for number in np.unique(self.group).tolist())
 
     @classmethod
     def of(cls, data: LabelledTables, rules: Rules) -> _Frames:
         has_face = [one.has_face for one in data.sequences]
         is_kept = has_face if rules.paper_exact else [np.ones_like(flags) for flags in has_face]
-        groups = np.array([one.group for one in data.sequences])
+        every_group, numbers = np.unique([one.group for one in data.sequences], return_inverse=True)
         return cls(
             data,
             np.concatenate([one.target[kept] for one, kept in zip(data.sequences, is_kept, strict=True)]),
-            np.repeat(groups, [int(kept.sum()) for kept in is_kept]),
+            np.repeat(numbers.reshape(-1), [int(kept.sum()) for kept in is_kept]),
+            tuple(every_group.tolist()),
             np.concatenate([flags[kept] for flags, kept in zip(has_face, is_kept, strict=True)]),
             rules.paper_exact,
         )
@@ -236,9 +240,10 @@ class _Frames:
         return self.report(decisions), make_report(self.data.task, truth, picked, self.data.labels)
 
     def interval(self, decisions: NDArray[np.generic], resamples: int, seed: int) -> tuple[float, float] | None:
-        labels = self.data.labels
+        """Return the interval of the score; None where there are too few groups for one."""
         if len(self.group_names) < MIN_GROUPS:
             return None
+        labels = self.data.labels
         return bootstrap_interval(
             self.data.task, self.truth, decisions, self.group, labels, resamples=resamples, seed=seed
         )
