@@ -153,3 +153,18 @@ def test_the_crops_of_the_training_are_taken_if_they_are_there(tmp_path: Path) -
     assert usual_crop_kind(store, [other]) is None
     assert usual_crop_kind(store, [trained, other]) is None
     assert usual_crop_kind(store, [plain]) is None
+
+
+@pytest.mark.parametrize("mode", ["centred", "gaussian", "causal"])
+def test_rows_far_behind_the_end_cost_nothing_and_change_nothing(mode, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    scores = {frame: tuple(rng.uniform(-0.9, 0.9, 2)) for frame in range(12)}
+    store = put_video(tmp_path, Task.VA, "a", scores, 12)
+    head = reading_head(Task.VA, Decision(radius_s=3 / 30, mode=mode))
+    videos = videos_for(store, head, "my.head")
+    near = submission_values(head, sample_of(Task.VA, {"a": 40}), videos).values
+    far = sample_of(Task.VA, {"a": 41})
+    far.frame[40] = 9_999_998
+    found = submission_values(head, far, videos).values
+    np.testing.assert_allclose(found[:40], near, atol=1e-12)
+    np.testing.assert_allclose(found[40], near[39], atol=1e-12)

@@ -79,7 +79,7 @@ def submission_values(
         opened = found[video]
         if opened is not None and len(opened[1]):
             smoothed, n_known = _smoothed(head, *opened, int(frames.max()) + 1)
-            scores[rows] = smoothed[frames]
+            scores[rows] = smoothed[np.minimum(frames, len(smoothed) - 1)]
             if frames.max() > n_known:
                 beyond[video] = int((frames >= n_known).sum())
         on_progress(number + 1, len(sample.videos))
@@ -89,11 +89,16 @@ def submission_values(
 def _smoothed(
     head: Head, tables: Mapping[str, FeatureTable], rows: NDArray[np.intp], n_frames: int
 ) -> tuple[NDArray[np.float64], int]:
-    """Return smoothed scores of every frame of a video, at least `n_frames`, and how many the features know of."""
+    """Return smoothed scores of the frames of a video, and how many frames its features know of.
+
+    There are `n_frames` of them, or fewer where all that follow are equal to the last one.
+    """
     table = next(iter(tables.values()))
     found = predict(head, tables, rows)
     n_known = max(table.info.frame_count, int(found.frame[-1]) + 1)
     interval_s = frame_interval_s(table, rows) or USUAL_INTERVAL_S
     decision = head.card.decision
-    dense = fill_frames(found.frame, found.values, max(n_frames, n_known))
-    return smooth_frames(dense, int(decision.radius_s / interval_s + 0.5), decision.mode), n_known
+    radius = int(decision.radius_s / interval_s + 0.5)
+    # Two radii behind the last known frame a window holds copies of it alone.
+    dense = fill_frames(found.frame, found.values, max(n_known, min(n_frames, n_known + 2 * radius + 1)))
+    return smooth_frames(dense, radius, decision.mode), n_known
