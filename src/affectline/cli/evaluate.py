@@ -11,11 +11,8 @@ import typer
 
 from affectline.cli.arguments import (
     CROPS,
-    DATA,
     LABELS,
     SEED,
-    STORE,
-    TASK,
     TRAIN_LIST,
     TRUST_PICKLE,
     VAL_LIST,
@@ -32,12 +29,19 @@ if TYPE_CHECKING:
 
 
 def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
-    task: TASK,
-    head_files: Annotated[list[Path], typer.Argument(metavar="HEAD...", help="Head files.")],
-    store: STORE,
-    data: DATA = None,
+    task: Annotated[str, typer.Argument(metavar="TASK", help="va, expr, au, or ferplus.")],
+    head_files: Annotated[
+        list[Path], typer.Argument(metavar="HEAD...", help="Head files; for ferplus backbones, by name or file.")
+    ],
+    store: Annotated[
+        Path | None, typer.Option("--store", metavar="DIR", help="Feature store that `affectline extract` made.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Annotations in the Aff-Wild2 layout; for ferplus its NPZ file."),
+    ] = None,
     labels: LABELS = None,
-    split: Annotated[str, typer.Option("--on", help="val, train or train+val.")] = "val",
+    split: Annotated[str, typer.Option("--on", help="val, train or train+val; for ferplus test too.")] = "val",
     crops: CROPS = None,
     train_list: TRAIN_LIST = None,
     val_list: VAL_LIST = None,
@@ -51,11 +55,17 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     trust_pickle: TRUST_PICKLE = None,
 ) -> None:
     """Score heads: the official metric with an interval, on frames with a face, unsmoothed, and for each label."""
+    from affectline.cli.evaluate_ferplus import run as run_ferplus
     from affectline.cli.head_files import load_for_heads, names_of, open_heads
+    from affectline.errors import InputError
     from affectline.evaluation.scoring import Rules, evaluate, evaluate_constant
 
+    if task.lower() == "ferplus":
+        return run_ferplus([str(path) for path in head_files], data, split, json_file)
     wanted = parse_task(task)
     check_split(split)
+    if store is None:
+        raise InputError("heads are scored on stored features; give --store, the folder that `affectline extract` made")
     heads = open_heads(head_files, wanted, trust_pickle)
     heads = heads if smooth is None else [_with_radius(head, smooth) for head in heads]
     options = data_options(store, data, labels, None, crops, train_list, val_list)
@@ -67,6 +77,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     typer.echo(_text(labelled, names, found, constant))
     if json_file is not None:
         _write_json(json_file, labelled, names, found, constant)
+    return None
 
 
 def _with_radius(head: Head, text: str) -> Head:
