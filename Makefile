@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 OUT ?= out
 
-.PHONY: demo test test-automl check clean
+.PHONY: demo test test-automl test-finetune check clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -29,10 +29,19 @@ test-automl: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet --editable ".[dev,automl]" --constraint tests/constraints.txt
 	$(BIN)/python -m pytest tests/training/test_automl.py
 
+# Training on pictures needs torchvision, whose torch is another one than that of the other tests.
+$(VENV)-finetune/.installed: pyproject.toml tests/constraints-finetune.txt
+	$(PYTHON) -m venv $(VENV)-finetune
+	$(VENV)-finetune/$(notdir $(BIN))/python -m pip install --quiet --editable ".[finetune]" pytest --constraint tests/constraints-finetune.txt
+	touch $@
+
+test-finetune: $(VENV)-finetune/.installed
+	$(VENV)-finetune/$(notdir $(BIN))/python -m pytest tests/training/test_finetune.py
+
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) $(OUT)
+	rm -rf $(VENV) $(VENV)-finetune $(OUT)

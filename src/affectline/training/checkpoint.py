@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -38,23 +39,51 @@ class Progress:
 
 
 def save_checkpoint(path: Path, progress: Progress, tensors: Mapping[str, Tensor]) -> None:
-    """Write the state, whole or not at all; what is there is replaced.
+    """Write the state of a head's run, whole or not at all; what is there is replaced.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    content = save(
-        {name: tensor.contiguous() for name, tensor in tensors.items()}, {_KEY: json.dumps(asdict(progress))}
-    )
+    save_state(path, asdict(progress), tensors)
+
+
+def load_checkpoint(path: Path, settings: str) -> tuple[Progress, dict[str, Tensor]] | None:
+    """Return the state that a head's run with these settings has left, or None if there is none.
+
+    Raises:
+        ResumeError: the file is damaged, or of a run with other settings.
+    """
+    found = load_state(path, settings)
+    if found is None:
+        return None
+    record, tensors = found
+    try:
+        return Progress(**{**record, "scores": tuple(record["scores"])}), tensors
+    except (KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+
+
+def save_state(path: Path, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write a record and tensors, whole or not at all; what is there is replaced.
+
+    Args:
+        path: where.
+        record: JSON values, `settings` among them.
+        tensors: by name.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, {_KEY: json.dumps(record)})
     with complete_file(path) as file:
         file.write(content)
 
 
-def load_checkpoint(path: Path, settings: str) -> tuple[Progress, dict[str, Tensor]] | None:
-    """Return the state that a run with these settings has left, or None if there is none.
+def load_state(path: Path, settings: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """Return the record and the tensors of a file, or None if there is none.
 
     Raises:
-        ResumeError: the file is damaged, or of a run with other settings.
+        ResumeError: the file is damaged, or its `settings` are others.
     """
     if not path.exists():
         return None
@@ -62,11 +91,15 @@ def load_checkpoint(path: Path, settings: str) -> tuple[Progress, dict[str, Tens
         with safe_open(str(path), "pt") as file:
             record = json.loads((file.metadata() or {})[_KEY])
             tensors: dict[str, Tensor] = {name: torch.clone(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 - no mapping
-        progress = Progress(**{**record, "scores": tuple(record["scores"])})
+        is_same = record["settings"] == settings
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ResumeError(f"{path} cannot be continued ({error}); leave out --resume to start anew") from error
-    if progress.settings != settings:
+        raise _damaged(path, error) from error
+    if not is_same:
         raise ResumeError(
             f"{path} is of a training run with other data or parameters; leave out --resume to start anew"
         )
-    return progress, tensors
+    return record, tensors
+
+
+def _damaged(path: Path, error: Exception) -> ResumeError:
+    return ResumeError(f"{path} cannot be continued ({error}); leave out --resume to start anew")

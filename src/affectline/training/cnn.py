@@ -1,0 +1,110 @@
+"""The networks that are trained on pictures: a trunk of timm, an embedding, one linear layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from affectline.assets import ASSETS, fetch
+from affectline.errors import InputError, InputFileError, ModelFileError
+
+IMAGENET: Final = "imagenet"
+IMAGENET_STARTS: Final[Mapping[str, str]] = {"tf_efficientnet_lite0": "efficientnet_lite0_imagenet"}
+"""Asset with the ImageNet weights of an architecture: those that can be had without an account somewhere."""
+
+_SHOWN: Final = 3
+CLASSIFIER: Final = "classifier."
+
+
+class FaceNetwork(nn.Module):
+    """A picture to an embedding, an embedding to outputs.
+
+    Args:
+        arch: name of a timm architecture.
+        n_outputs: width of the last layer.
+        drop: share of the embedding that is dropped while training.
+        drop_path: stochastic depth (Huang et al. 2016), the share of the last block.
+
+    Raises:
+        InputError: timm has no such architecture.
+    """
+
+    def __init__(self, arch: str, n_outputs: int, drop: float = 0.0, drop_path: float = 0.0) -> None:
+        super().__init__()
+        if not timm.is_model(arch):
+            near = ", ".join(timm.list_models(f"*{arch.rsplit('_', 1)[-1]}*")[:5]) or "none alike"
+            raise InputError(f"timm {timm.__version__} has no architecture {arch!r}; there are {near}")
+        self.trunk = timm.create_model(arch, pretrained=False, num_classes=0, drop_path_rate=drop_path)
+        self.drop = nn.Dropout(drop)
+        self.classifier = nn.Linear(self.trunk.num_features, n_outputs)
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the embeddings (n, D) and the outputs (n, K) of pictures (n, 3, S, S)."""
+        embedding = self.trunk(pictures)
+        return embedding, self.classifier(self.drop(embedding))
+
+
+def load_start(network: FaceNetwork, arch: str, start: str | Path, *, offline: bool = False) -> None:
+    """Put the weights into a network with which training begins.
+
+    Args:
+        network: of this architecture.
+        arch: its name.
+        start: `imagenet`, or a safetensors file with the weights of a `FaceNetwork`. A last layer of another width is
+            left out.
+        offline: never use the network.
+
+    Raises:
+        InputError: there are no ImageNet weights for the architecture.
+        AssetError: they cannot be had.
+        InputFileError: the file cannot be read.
+        ModelFileError: it is of another architecture; the first tensors that differ are named.
+    """
+    weights = _imagenet(network, arch, offline) if start == IMAGENET else _from_file(Path(start))
+    own = network.state_dict()
+    last = {name for name in own if name.startswith(CLASSIFIER)}
+    if any(name not in weights or weights[name].shape != own[name].shape for name in last):
+        weights = {name: weight for name, weight in weights.items() if name not in last}
+    _check(weights, own, last, f"{start} is no start for {arch}")
+    network.load_state_dict({**own, **weights})
+
+
+def _check(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], optional: set[str], what: str) -> None:
+    wrong = [
+        f"{name} {tuple(weights[name].shape) if name in weights else 'missing'} instead of {tuple(tensor.shape)}"
+        for name, tensor in own.items()
+        if name not in optional and (name not in weights or weights[name].shape != tensor.shape)
+    ]
+    wrong += [f"{name} unknown" for name in weights if name not in own]
+    if wrong:
+        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        raise ModelFileError(f"{what}: {'; '.join(wrong[:_SHOWN])}{more}")
+
+
+def _from_file(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputFileError(f"cannot read the weights {path}: {error}; give a safetensors file") from error
+
+
+def _imagenet(network: FaceNetwork, arch: str, offline: bool) -> dict[str, Tensor]:
+    if arch not in IMAGENET_STARTS:
+        known = ", ".join(IMAGENET_STARTS)
+        raise InputError(f"ImageNet weights are known for {known} only, not for {arch}; give a file with --init")
+    asset = IMAGENET_STARTS[arch]
+    # Verified by its sha256 before it is opened, and weights_only reads tensors alone.
+    stored = torch.load(fetch(asset, offline=offline), map_location="cpu", weights_only=True)
+    tensors = [tensor for name, tensor in stored.items() if not name.startswith("_fc.")]
+    # The file has the names of another implementation and the same tensors in the same order.
+    names = [name for name in network.state_dict() if not name.startswith(CLASSIFIER)]
+    if len(tensors) != len(names):
+        raise ModelFileError(f"{ASSETS[asset].file_name} has {len(tensors)} tensors, {arch} {len(names)}")
+    return dict(zip(names, tensors, strict=True))
