@@ -10,15 +10,24 @@ import pytest
 
 pytest.importorskip("timm", reason="needs the extra [finetune]")
 
+import cv2
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
-from affectline.backbones import BACKBONES
+import affectline
+from affectline.backbones import BACKBONES, load_backbone
 from affectline.backbones.preprocess import Preprocessor
 from affectline.backbones.spec import Interpolation, ResizeStep
-from affectline.errors import InputError, InputFileError, ModelFileError, ResumeError
+from affectline.cli.main import app
+from affectline.datasets.ferplus import FerPlusSplit
+from affectline.errors import AffectlineError, InputError, InputFileError, ModelFileError, ResumeError
+from affectline.evaluation.ferplus import evaluate_ferplus, ferplus_logits, fit_temperature
+from affectline.heads.pretrained import expression_probabilities
+from affectline.labels import FERPLUS_8
 from affectline.training.augment import NO_AUGMENTATION, AugmentParams
 from affectline.training.cnn import FaceNetwork, load_start
+from affectline.training.ferplus_recipe import taught
 from affectline.training.finetune import (
     EpochRecord,
     FinetuneData,
@@ -28,7 +37,7 @@ from affectline.training.finetune import (
     soft_cross_entropy,
 )
 from affectline.training.finetune_params import FinetuneParams
-from affectline.training.pictures import as_input, shrink
+from affectline.training.pictures import FerPlusPictures, as_input, shrink
 
 SIZE = 32
 SPEC = replace(
@@ -108,11 +117,11 @@ def test_a_resumed_run_equals_an_unbroken_one(minutes: float, tmp_path: Path) ->
     checkpoint = tmp_path / "state"
     with pytest.raises(KeyboardInterrupt):
         finetune(network(), data(), QUICK, FinetuneRun(checkpoint, minutes=minutes, on_progress=kill))
-    resumed: list[EpochRecord] = []
+    resumed: list[tuple[EpochRecord, ...]] = []
     steps: list[int] = []
     run = FinetuneRun(checkpoint, True, on_epoch=resumed.append, on_progress=lambda done, _: steps.append(done))
     found, again = finetune(network(), data(), QUICK, run)
-    assert len(resumed) == 1
+    assert [len(log) for log in resumed] == [2]
     assert steps[0] == (6 if minutes else 7)
     assert [(one.loss, one.score) for one in again] == [(one.loss, one.score) for one in records]
     for name, tensor in weights(unbroken).items():
@@ -234,3 +243,105 @@ class TestStart:
 def test_refuses_parameters(wrong: dict) -> None:
     with pytest.raises(InputError, match=f"fine-tuning cannot use {next(iter(wrong))}"):
         FinetuneParams(**wrong)
+
+
+class TestFerPlus:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """Bars instead of faces, with votes that mostly agree."""
+        rng = np.random.default_rng(0)
+        arrays = {}
+        for number, (split, n) in enumerate((("train", 96), ("valid", 40), ("test", 8))):
+            found = bars(n, number)
+            arrays[f"{split}_x"] = np.repeat(np.repeat(found.images, 2, axis=1), 2, axis=2)
+            agree = rng.binomial(10, 0.9, n)
+            votes = np.zeros((n, 10), int)
+            votes[:, 0] = np.where(found.targets[:, 0] > 0, agree, 10 - agree)
+            votes[:, 1] = 10 - votes[:, 0]
+            arrays[f"{split}_v"] = votes
+        path = tmp_path_factory.mktemp("ferplus") / "f.npz"
+        np.savez(path, **arrays)
+        return path
+
+    def words(self, photographs: Path, out: Path, *more: str) -> list[str]:
+        sizes = ["--size", "48", "--epochs", "2", "--batch-size", "16", "--name", "bars"]
+        return ["finetune", "ferplus", "--data", str(photographs), "-o", str(out), *sizes, *more]
+
+    def test_the_command_makes_a_backbone_with_a_card(self, photographs: Path, tmp_path: Path) -> None:
+        result = CliRunner().invoke(app, self.words(photographs, tmp_path / "out"))
+        assert result.exit_code == 0, result.output
+        out = tmp_path / "out"
+        assert {path.name for path in out.iterdir()} == {
+            "bars.onnx", "card.md", "curve.png", "metrics.csv", "state.safetensors", "weights.safetensors",
+        }  # fmt: skip
+        backbone = load_backbone(out / "bars.onnx")
+        assert (backbone.spec.name, backbone.spec.size, backbone.spec.labels) == ("bars", 48, FERPLUS_8)
+        with np.load(photographs) as arrays:
+            split = FerPlusSplit(arrays["valid_x"], arrays["valid_v"].astype(np.uint8))
+        logits = ferplus_logits(backbone, split)
+        assert backbone.spec.temperature == pytest.approx(fit_temperature(logits, split.votes), rel=0.02)
+        figures = evaluate_ferplus(logits, split.votes, backbone.spec.temperature)
+        card = (out / "card.md").read_text()
+        assert f"accuracy {figures.official.report.accuracy:.2%}" in card
+        assert backbone.digest in card
+        rows = (out / "metrics.csv").read_text().splitlines()
+        assert rows[0] == "epoch,loss,score,learning_rate,seconds"
+        assert len(rows) == 3
+        picture = cv2.imread(str(out / "curve.png"))
+        assert picture.shape[0] > 200
+        assert picture.std() > 5
+
+    def test_a_second_run_may_begin_with_the_weights_of_the_first(self, photographs: Path, tmp_path: Path) -> None:
+        begin = ("--init", str(tmp_path / "a" / "weights.safetensors"), "--frozen", "--epochs", "1")
+        for name, more in (("a", ()), ("b", begin)):
+            result = CliRunner().invoke(app, self.words(photographs, tmp_path / name, *more))
+            assert result.exit_code == 0, result.output
+        first, second = (load_file(tmp_path / name / "weights.safetensors") for name in ("a", "b"))
+        assert torch.equal(first["trunk.conv_stem.weight"], second["trunk.conv_stem.weight"])
+        assert not torch.equal(first["classifier.weight"], second["classifier.weight"])
+
+    def test_teachers_opinions_join_the_votes(self, photographs: Path) -> None:
+        with np.load(photographs) as arrays:
+            train = FerPlusPictures.of(FerPlusSplit(arrays["train_x"][:5], arrays["train_v"][:5].astype(np.uint8)))
+        teacher = load_backbone("lite0_ferplus")
+        path = Path(affectline.__file__).parent / "data" / "lite0_ferplus.onnx"
+        alone, half, none = (taught(train, [path], share) for share in (1.0, 0.5, 0.0))
+        assert np.array_equal(none, train.targets)
+        np.testing.assert_allclose(half, (alone + train.targets) / 2, atol=1e-6)
+        opinions = []
+        for images in (train.images, train.images[:, :, ::-1]):
+            logits = teacher.features([np.dstack([image] * 3) for image in images]).logits
+            opinions.append(expression_probabilities(logits, teacher.spec.temperature))
+        np.testing.assert_allclose(alone, np.mean(opinions, axis=0), atol=1e-5)
+
+    @pytest.mark.parametrize(
+        ("more", "match"),
+        [
+            (("--size", "32"), "48 to 512 pixels wide, got 32"),
+            (("--arch", "resnet_of_mine"), "has no architecture 'resnet_of_mine'"),
+            (("--init", "none.safetensors"), "cannot read the weights none"),
+            (("--precision", "fp8"), "fine-tuning cannot use precision=fp8"),
+        ],
+    )
+    def test_wrong_words_are_refused(
+        self, more: tuple[str, str], match: str, photographs: Path, tmp_path: Path
+    ) -> None:
+        result = CliRunner().invoke(app, self.words(photographs, tmp_path / "out", *more))
+        assert isinstance(result.exception, AffectlineError)
+        assert match in str(result.exception)
+
+
+def test_an_export_that_computes_something_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from affectline.training import export
+
+    probes = np.random.default_rng(0).normal(size=(3, 3, SIZE, SIZE)).astype(np.float32)
+    written = export.export_backbone(network(), SPEC, tmp_path / "a.onnx", probes, half=False)
+    assert max(written.difference.values()) < 1e-4
+    assert max(written.half_difference.values()) == 0.0
+    assert written.sha256 == load_backbone(tmp_path / "a.onnx").digest
+    plain = export._run_torch
+    monkeypatch.setattr(export, "_run_torch", lambda *given: {name: 1.001 * one for name, one in plain(*given).items()})
+    with pytest.raises(ModelFileError, match="differs from PyTorch"):
+        export.export_backbone(network(), SPEC, tmp_path / "b.onnx", probes)
+    assert not (tmp_path / "b.onnx").exists()

@@ -14,6 +14,7 @@ from affectline.cli import (
     doctor,
     evaluate,
     extract,
+    finetune,
     models,
     schema,
     submission,
@@ -44,6 +45,7 @@ app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("blend")(blend.command)
 app.add_typer(submission.app, name="submission")
+app.command("finetune")(finetune.command)
 
 
 def _show_version(wanted: bool) -> None:

@@ -51,10 +51,11 @@ class EpochRecord:
     seconds: float
 
 
-EpochHook = Callable[[EpochRecord], None]
+EpochHook = Callable[[tuple[EpochRecord, ...]], None]
+"""Told after each epoch the whole log."""
 
 
-def ignore_epochs(record: EpochRecord) -> None:
+def ignore_epochs(records: tuple[EpochRecord, ...]) -> None:
     """Do nothing: the hook of those who do not ask."""
 
 
@@ -193,7 +194,7 @@ class _Trainer:
                     saved_s = now_s
         self._finish_epoch(before_s + time.monotonic() - begun_s)
         self._save(run)
-        run.on_epoch(self.place.records[-1])
+        run.on_epoch(self.place.records)
 
     def _done(self) -> int:
         return self.place.epoch * self._steps + self.place.step

@@ -17,8 +17,9 @@ from affectline.records import FloatArray, UInt8Array
 class PictureSet(Protocol):
     """Labelled pictures."""
 
-    targets: FloatArray
-    """Shape (n, K): class shares that sum to 1, values, or 0 and 1, by the task."""
+    @property
+    def targets(self) -> FloatArray:
+        """Shape (n, K): class shares that sum to 1, values, or 0 and 1, by the task."""
 
     def __len__(self) -> int:
         """Return how many there are."""

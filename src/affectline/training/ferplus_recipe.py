@@ -1,0 +1,180 @@
+"""From FER+ to a backbone file: train, fit the temperature, export, and say what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from scipy.special import softmax
+
+from affectline.atomic_file import complete_file
+from affectline.backbones import BACKBONES, load_backbone
+from affectline.backbones.preprocess import Preprocessor
+from affectline.backbones.spec import BackboneSpec, Interpolation, ResizeStep
+from affectline.datasets.ferplus import SIZE, FerPlusSplit, load_ferplus
+from affectline.errors import InputError, OutputError
+from affectline.evaluation.ferplus import FerPlusEvaluation, evaluate_ferplus, ferplus_logits, fit_temperature
+from affectline.labels import FERPLUS_8
+from affectline.records import FloatArray
+from affectline.training.cnn import IMAGENET, FaceNetwork, load_start
+from affectline.training.curve import write_log
+from affectline.training.export import Exported, export_backbone
+from affectline.training.finetune import (
+    EpochRecord,
+    FinetuneData,
+    FinetuneRun,
+    Scorer,
+    finetune,
+    run_network,
+)
+from affectline.training.finetune_params import FinetuneParams
+from affectline.training.model_card import write_card
+from affectline.training.pictures import FerPlusPictures
+
+SCORE: Final = "mean accuracy of both protocols"
+_PROBES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class FerPlusRecipe:
+    """What to train, and how.
+
+    Attributes:
+        data: the NPZ file of FER+.
+        name: of the backbone.
+        init: `imagenet`, or weights of an earlier run.
+        size: side of the network's input, pixels.
+        params: how.
+        teachers: backbone files whose opinion of each photograph, and of its mirror image, joins the votes.
+        version, licence, source: for the file's description.
+    """
+
+    data: Path
+    name: str = "lite0_ferplus"
+    init: str | Path = IMAGENET
+    size: int = 96
+    params: FinetuneParams = field(default_factory=FinetuneParams)
+    teachers: tuple[Path, ...] = ()
+    version: str = "1"
+    licence: str = "Apache-2.0"
+    source: str = "affectline finetune"
+
+    def __post_init__(self) -> None:
+        if not SIZE <= self.size <= 512:  # noqa: PLR2004 - there is nothing to see in more
+            raise InputError(f"the input of a network for FER+ is {SIZE} to 512 pixels wide, got {self.size}")
+
+    @property
+    def spec(self) -> BackboneSpec:
+        """How the network is fed: grey, by way of the photographs' 48 pixels."""
+        return replace(
+            BACKBONES["lite0_ferplus"],
+            name=self.name,
+            size=self.size,
+            resize=(ResizeStep(Interpolation.AREA, SIZE), ResizeStep(Interpolation.LINEAR, self.size)),
+            labels=FERPLUS_8,
+            temperature=1.0,
+            version=self.version,
+            licence=self.licence,
+            source=self.source,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FerPlusTrained:
+    """What came of a recipe.
+
+    Attributes:
+        exported: the backbone file.
+        valid: how good it is on the validation split.
+        temperature: fitted on the validation split.
+        records: the log.
+    """
+
+    exported: Exported
+    valid: FerPlusEvaluation
+    temperature: float
+    records: tuple[EpochRecord, ...]
+
+
+def train_on_ferplus(recipe: FerPlusRecipe, out: Path, run: FinetuneRun) -> FerPlusTrained:
+    """Train a backbone and write `NAME.onnx`, `weights.safetensors`, `metrics.csv`, `curve.png` and `card.md`.
+
+    Everything is chosen on the validation split; the test split is not looked at.
+
+    Args:
+        recipe: what and how.
+        out: folder, made if it is not there.
+        run: checkpoints and hooks.
+
+    Raises:
+        AffectlineError: the data cannot be read, there is no such start, or a file cannot be written.
+    """
+    _make(out)
+    splits = load_ferplus(recipe.data)
+    params, spec = recipe.params, recipe.spec
+    torch.manual_seed(params.seed)
+    network = FaceNetwork(params.arch, len(FERPLUS_8), params.drop, params.drop_path)
+    load_start(network, params.arch, recipe.init)
+    train, valid = (FerPlusPictures.of(splits[name]) for name in ("train", "valid"))
+    if recipe.teachers:
+        train = replace(train, targets=taught(train, recipe.teachers, params.teach))
+
+    def keep(records: tuple[EpochRecord, ...]) -> None:
+        write_log(out, records, SCORE)
+        run.on_epoch(records)
+
+    best, log = finetune(network, FinetuneData(spec, train, valid, scorer(valid)), params, replace(run, on_epoch=keep))
+    logits = run_network(best, valid, spec)
+    temperature = fit_temperature(logits, valid.votes)
+    with complete_file(out / "weights.safetensors") as file:
+        file.write(save({name: tensor.contiguous() for name, tensor in best.state_dict().items()}))
+    prepare = Preprocessor(spec)
+    probes = np.stack([prepare(np.dstack([image] * 3)) for image in valid.images[:_PROBES]])
+    described = replace(spec, temperature=round(temperature, 4))
+    exported = export_backbone(best, described, out / f"{recipe.name}.onnx", probes)
+    stored = load_backbone(exported.path)
+    found = evaluate_ferplus(ferplus_logits(stored, splits["valid"]), splits["valid"].votes, temperature)
+    trained = FerPlusTrained(exported, found, temperature, log)
+    write_card(out / "card.md", recipe.name, spec, params, trained)
+    return trained
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make {out}: {error.strerror}; choose another folder") from error
+
+
+def scorer(valid: FerPlusPictures) -> Scorer:
+    """Return what gives the mean of the official and the plurality accuracy on the validation photographs."""
+
+    def score(outputs: FloatArray) -> float:
+        found = evaluate_ferplus(outputs, valid.votes)
+        accuracies = (found.official.report.accuracy or 0.0, found.plurality.report.accuracy or 0.0)
+        return sum(accuracies) / 2
+
+    return score
+
+
+def taught(train: FerPlusPictures, teachers: Sequence[Path], share: float) -> FloatArray:
+    """Return the targets with a share from teachers: the mean of their probabilities for a photograph and its mirror.
+
+    Args:
+        train: the photographs.
+        teachers: backbone files.
+        share: 0 for votes alone, 1 for teachers alone.
+    """
+    opinions = []
+    for path in teachers:
+        backbone = load_backbone(path)
+        for images in (train.images, np.ascontiguousarray(train.images[:, :, ::-1])):
+            logits = ferplus_logits(backbone, FerPlusSplit(images, train.votes))
+            opinions.append(softmax(logits / backbone.spec.temperature, axis=1))
+    mixed = (1.0 - share) * train.targets + share * np.mean(opinions, axis=0)
+    return np.asarray(mixed, np.float32)
