@@ -28,6 +28,7 @@ from affectline.backbones.network import Network
 from affectline.backbones.preprocess import Preprocessor
 from affectline.backbones.session import METADATA_KEY
 from affectline.backbones.spec import describe
+from affectline.evaluation.ferplus import calibration_error
 from affectline.heads.pretrained import expression_probabilities
 from affectline.records import FaceFeatures, FloatArray
 
@@ -167,15 +168,6 @@ def report_calibration(converted: bytes, ferplus: Path) -> float:
             f"{errors[0]:.2%} before, {errors[1]:.2%} after"
         )
     return temperature
-
-
-def calibration_error(probabilities: FloatArray, labels: NDArray[np.intp], bins: int = 15) -> float:
-    """Return the expected calibration error of the likeliest label over bins of equal width (Guo et al. 2017)."""
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [abs(right[which == b].mean() - confidence[which == b].mean()) * (which == b).mean() for b in set(which)]
-    return float(sum(gaps))
 
 
 def report_speed(original: bytes, converted: bytes) -> None:

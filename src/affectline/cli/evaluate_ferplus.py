@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +37,7 @@ def run(names: Sequence[str], data: Path | None, split: str, json_file: Path | N
     for name in names:
         backbone = load_backbone(name if name in BACKBONES else Path(name))
         with shown("images") as advance:
-            logits = ferplus_logits(backbone, part, partial(advance))
+            logits = ferplus_logits(backbone, part, advance)
         found.append((Path(name).stem, evaluate_ferplus(logits, part.votes, backbone.spec.temperature)))
     typer.echo(f"FER+ {SPLITS[split]}: {len(part):,} images\n")
     typer.echo(_summary(found))
