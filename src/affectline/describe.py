@@ -11,7 +11,7 @@ from affectline.assets import asset_spec
 from affectline.errors import InputError
 from affectline.faces.registry import DETECTORS
 from affectline.heads.action_units import AU_THRESHOLDS
-from affectline.heads.pretrained import HeadOrigin, expression_origin, valence_arousal_origin
+from affectline.heads.pretrained import HeadOrigin, origin
 from affectline.labels import ActionUnit, HeadKind, Task
 from affectline.models import Models, NamedHead
 from affectline.options import AnalyzeOptions
@@ -98,10 +98,13 @@ def _versions() -> dict[str, str]:
 
 
 def _heads(models: Models) -> tuple[HeadRecord, ...]:
-    spec = models.backbone.spec
-    plain = {Task.VA: valence_arousal_origin(spec), Task.EXPR: expression_origin(spec)}
+    plain = {}
     if models.landmarks is not None:
         plain[Task.AU] = HeadOrigin(HeadKind.ZERO_SHOT, BLENDSHAPE_HEAD)
+    for task in Task:
+        backbone = models.own_source(task)
+        if backbone is not None:
+            plain[task] = origin(task, backbone.spec)
     trained = {task: HeadOrigin(HeadKind.TRAINED, _source(named)) for task, named in models.heads.items()}
     origins = plain | trained
     return tuple(HeadRecord(task, origins[task].kind, origins[task].source) for task in Task if task in origins)

@@ -10,7 +10,7 @@ import numpy as np
 from affectline.faces.landmarks import Landmarks
 from affectline.heads.action_units import action_units
 from affectline.heads.head import Head, adjust
-from affectline.heads.pretrained import score_features
+from affectline.heads.pretrained import own_scores
 from affectline.labels import ABAW_ACTION_UNITS, VALENCE_AROUSAL, Task
 from affectline.models import Models
 from affectline.records import FaceFeatures, FloatArray
@@ -35,22 +35,24 @@ def score_faces(models: Models, features: Mapping[str, FaceFeatures], marks: Seq
     """Return the scores of n faces.
 
     Args:
-        models: heads score their tasks. Without one, valence, arousal and expression come from the first backbone
-            (`heads.pretrained`) and action units from the blendshapes.
+        models: heads score their tasks. Without one, a task's scores come from the first backbone that has outputs for
+            it; else valence and arousal from the expressions (`heads.pretrained`), action units from the blendshapes.
         features: of the n faces, by the digest of the backbone.
         marks: landmarks of each face; None where there are none.
     """
-    plain = score_features(features[models.backbone.digest], models.backbone.spec)
-    heads = {task: named.head for task, named in models.heads.items()}
-    return TaskScores(
-        _head_scores(heads[Task.VA], features, VALENCE_AROUSAL)
-        if Task.VA in heads
-        else np.stack([plain.valence, plain.arousal], axis=1),
-        _head_scores(heads[Task.EXPR], features, heads[Task.EXPR].card.labels)
-        if Task.EXPR in heads
-        else plain.probabilities,
-        _head_scores(heads[Task.AU], features, Task.AU.official_labels) if Task.AU in heads else _blendshapes(marks),
-    )
+    columns = {
+        Task.VA: VALENCE_AROUSAL,
+        Task.EXPR: tuple(label.value for label in models.expressions),
+        Task.AU: Task.AU.official_labels,
+    }
+    scores = {task: _head_scores(named.head, features, columns[task]) for task, named in models.heads.items()}
+    for task in columns.keys() - scores.keys():
+        backbone = models.own_source(task)
+        if backbone is None:
+            scores[task] = _blendshapes(marks)
+        else:
+            scores[task] = own_scores(task, features[backbone.digest], backbone.spec)
+    return TaskScores(scores[Task.VA], scores[Task.EXPR], scores[Task.AU])
 
 
 def _head_scores(head: Head, features: Mapping[str, FaceFeatures], columns: Sequence[str]) -> FloatArray:

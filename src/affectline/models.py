@@ -41,7 +41,7 @@ class Models:
 
     Attributes:
         detector: None where the input holds faces already.
-        backbones: at least one; the first also gives the expression, and valence and arousal, where no head does.
+        backbones: at least one; where no head gives a task, they do (`own_source`).
         landmarks: None where neither action units nor landmarks are wanted of it.
         heads: trained heads, by task.
     """
@@ -51,17 +51,26 @@ class Models:
     landmarks: LandmarkNetwork | None
     heads: Mapping[Task, NamedHead] = field(default_factory=dict)
 
-    @property
-    def backbone(self) -> Backbone:
-        """The first backbone."""
-        return self.backbones[0]
+    def own_source(self, task: Task) -> Backbone | None:
+        """Return the backbone that a task's scores come from without a head; None if there is none.
+
+        It is the first with outputs for the task; valence and arousal can be made from expressions.
+        """
+        found = first_for(task, self.backbones)
+        return first_for(Task.EXPR, self.backbones) if found is None and task is Task.VA else found
 
     @property
     def expressions(self) -> tuple[Expression, ...]:
-        """The classes of the expression scores, in order: the head's, or those of the first backbone's logits."""
+        """The classes of the expression scores, in order: the head's, or those of a backbone's logits."""
         if Task.EXPR in self.heads:
             return tuple(Expression(label) for label in self.heads[Task.EXPR].head.card.labels)
-        return self.backbone.spec.labels
+        backbone = self.own_source(Task.EXPR)
+        return () if backbone is None else backbone.spec.labels
+
+
+def first_for(task: Task, backbones: Iterable[Backbone]) -> Backbone | None:
+    """Return the first of some backbones that has outputs of its own for a task."""
+    return next((backbone for backbone in backbones if backbone.spec.gives(task)), None)
 
 
 def load_models(
@@ -88,7 +97,8 @@ def load_models(
     offline = options.offline
     heads = _with_radii(load_heads(options.heads, open_opaque), options.smoothing)
     backbones = _load_backbones(options, heads)
-    needs_landmarks = keep_landmarks or (options.action_units and Task.AU not in heads)
+    has_action_units = Task.AU in heads or first_for(Task.AU, backbones) is not None
+    needs_landmarks = keep_landmarks or (options.action_units and not has_action_units)
     task_file = fetch("face_landmarker", offline=offline) if needs_landmarks else None
     return Models(
         detector=None if options.crops else load_detector(options.detector, offline=offline),
@@ -125,7 +135,10 @@ def _with_radii(heads: Mapping[Task, NamedHead], smoothing: Smoothing | Smoothin
 
 
 def _load_backbones(options: AnalyzeOptions, heads: Mapping[Task, NamedHead]) -> tuple[Backbone, ...]:
-    """Return the backbones that were named or, if none was, those that the heads need; the default for what is left."""
+    """Return the backbones that were named or, if none was, those that the heads need; the default for what is left.
+
+    Without a head and an output of its own, valence and arousal are made from expressions: they need them too.
+    """
     named = [load_backbone(name, device=options.device, offline=options.offline) for name in options.backbones]
     found = {backbone.digest: backbone for backbone in named}
     for task in (Task.VA, Task.EXPR, Task.AU):
@@ -133,7 +146,10 @@ def _load_backbones(options: AnalyzeOptions, heads: Mapping[Task, NamedHead]) ->
             for ref in heads[task].head.card.backbones:
                 if ref.digest not in found:
                     found[ref.digest] = _backbone_of(ref, heads[task].name, options, found.values())
-    if not named and not ({Task.VA, Task.EXPR} & heads.keys()):
+    is_bare = not named and not ({Task.VA, Task.EXPR} & heads.keys())
+    lacks_va = Task.VA not in heads and first_for(Task.VA, found.values()) is None
+    lacks_expressions = first_for(Task.EXPR, found.values()) is None and (Task.EXPR not in heads or lacks_va)
+    if is_bare or lacks_expressions:
         default = load_backbone(DEFAULT_BACKBONE, device=options.device, offline=options.offline)
         found = {default.digest: default} | found
     return tuple(found.values())

@@ -16,8 +16,9 @@ class AnalyzeOptions:
     """What to look for, with what, and in which frames.
 
     Attributes:
-        backbone: a name of `affectline models list`, or a model file, or several of them where heads need several; the
-            first gives the scores of tasks without a head. None takes what the heads need, else the default.
+        backbone: a name of `affectline models list`, or a model file, or several of them. A task without
+            a head is scored by the first that has outputs for it; expressions by the default, if none has. None takes
+            what the heads need, else the default.
         heads: head files, at most one for each task; each replaces what stands in for its task.
         detector: `blazeface`, `libfacedetection` or `yunet`.
         max_faces: follow the N largest faces only; None follows all.

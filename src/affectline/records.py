@@ -121,12 +121,14 @@ class FaceFeatures:
 
     Attributes:
         embedding: shape (n, D), float32.
-        logits: shape (n, K), float32, expression logits in the order of the backbone's labels.
+        logits: shape (n, K), float32, expression logits in the order of the backbone's labels; K may be 0.
         valence: shape (n,), float32, nominally in [-1, 1]; None where the backbone has no such output.
         arousal: likewise.
+        au_logits: shape (n, U), float32, logits in the order of the backbone's action units; None without.
     """
 
     embedding: FloatArray
     logits: FloatArray
     valence: FloatArray | None = None
     arousal: FloatArray | None = None
+    au_logits: FloatArray | None = None

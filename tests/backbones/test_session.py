@@ -15,6 +15,7 @@ from affectline.assets import ASSETS
 from affectline.backbones import BACKBONES, DEFAULT_BACKBONE, Backbone, load_backbone
 from affectline.backbones.spec import Colour, Form, describe
 from affectline.errors import AssetError, InputError, MissingExtraError, ModelFileError, ShapeError, UnknownNameError
+from affectline.labels import ActionUnit
 from tiny_networks import SPEC, named_network, save, tiny_network
 
 
@@ -109,6 +110,17 @@ class TestAffectlineForm:
         np.testing.assert_allclose(features.arousal, [0.6] * 3, rtol=1e-6)
         assert backbone.spec == replace(SPEC, has_valence_arousal=True, form=Form.AFFECTLINE)
 
+    def test_outputs_of_a_task_alone(self, tmp_path: Path) -> None:
+        spec = replace(SPEC, labels=(), has_valence_arousal=True, action_units=(ActionUnit.AU4, ActionUnit.AU1))
+        network = named_network({"au_logits": 2, "valence": 0, "arousal": 1}, describe(spec))
+        backbone = load_backbone(save(tmp_path, network))
+        crops = [np.full((4, 4, 3), 51, np.uint8)] * 70
+        features = backbone.features(crops)
+        assert features.logits.shape == (70, 0)
+        np.testing.assert_allclose(features.au_logits, [[0.6, 1.6]] * 70, rtol=1e-6)
+        np.testing.assert_allclose(features.arousal, [0.6] * 70, rtol=1e-6)
+        assert backbone.features([]).au_logits.shape == (0, 2)
+
     def test_missing_output_is_named(self, tmp_path: Path) -> None:
         network = named_network({"expression_logits": 2}, describe(replace(SPEC, has_valence_arousal=True)))
         with pytest.raises(ModelFileError, match=r"lacks the outputs valence, arousal .* it has embedding, expression"):
@@ -116,7 +128,9 @@ class TestAffectlineForm:
 
     def test_wrong_width_is_named(self, tmp_path: Path) -> None:
         network = named_network({"expression_logits": 3}, describe(SPEC))
-        with pytest.raises(ModelFileError, match=r"2 labels its outputs have the shapes \(2, 3\), \(2, 3\); expected"):
+        with pytest.raises(
+            ModelFileError, match=r"gives .*expression_logits \(2, 3\); its description asks for .*_logits \(n, 2\)"
+        ):
             load_backbone(save(tmp_path, network))
 
     def test_bad_description_is_located(self, tmp_path: Path) -> None:

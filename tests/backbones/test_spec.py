@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from affectline.assets import ASSETS
 from affectline.backbones import BACKBONES
 from affectline.backbones.spec import EXAMPLE_DESCRIPTION, Colour, Form, describe, parse_description
 from affectline.errors import ModelFileError
-from affectline.labels import AFFECTNET_7, AFFECTNET_8, FERPLUS_8
+from affectline.labels import AFFECTNET_7, AFFECTNET_8, FERPLUS_8, ActionUnit
 
 
 def with_field(name: str, value: object) -> str:
@@ -18,6 +19,19 @@ def with_field(name: str, value: object) -> str:
 @pytest.mark.parametrize("spec", BACKBONES.values(), ids=BACKBONES)
 def test_description_gives_the_same_spec_back(spec) -> None:
     assert parse_description(describe(spec), spec.form, "here") == spec
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {"labels": (), "action_units": (ActionUnit.AU12, ActionUnit.AU1)},
+        {"labels": (), "has_valence_arousal": True},
+        {"has_valence_arousal": True, "action_units": tuple(ActionUnit)},
+    ],
+)
+def test_backbones_of_other_tasks_are_described_too(outputs: dict[str, object]) -> None:
+    spec = replace(BACKBONES["lite0_ferplus"], **outputs)
+    assert parse_description(describe(spec), Form.AFFECTLINE, "here") == spec
 
 
 def test_example_is_an_efficientnet_b0() -> None:
@@ -49,7 +63,11 @@ def test_example_is_an_efficientnet_b0() -> None:
         ("labels", {"expression_logits": ["Anger", "Anger"]}, "at least two different ones"),
         ("labels", {"expression_logits": ["Anger", "Joy"]}, "at least two different ones of Anger, Contempt"),
         ("labels", {"expression_logits": [1, 2]}, "at least two different ones"),
-        ("labels", {"au_logits": ["AU1", "AU2"]}, "labels must be"),
+        ("labels", {"au_logits": ["AU1", "AU2"]}, "expression_logits alone, as the EmotiEffLib form"),
+        ("labels", {"au_logits": ["AU1", "AU3"]}, r"\"au_logits\": \[at least one different ones of AU1, AU2"),
+        ("labels", {"au_logits": []}, "at least one"),
+        ("labels", {"va": ["AU1"]}, "lists of labels for expression_logits, au_logits or both"),
+        ("labels", {}, "or valence_arousal true"),
         ("valence_arousal", 1, "valence_arousal must be true or false, got 1"),
         ("square", "yes", "square must be true or false"),
         ("margin", -1, "margin must be a number from -0.9 to 9"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,13 +13,22 @@ from affectline.backbones import BACKBONES
 from affectline.errors import ShapeError
 from affectline.heads.norms import NORMS
 from affectline.heads.pretrained import (
-    expression_origin,
     expression_probabilities,
-    score_features,
-    valence_arousal_origin,
+    origin,
+    own_scores,
     zero_shot_valence_arousal,
 )
-from affectline.labels import ABAW_EXPRESSION_8, AFFECTNET_7, AFFECTNET_8, FERPLUS_8, Expression, HeadKind
+from affectline.labels import (
+    ABAW_ACTION_UNITS,
+    ABAW_EXPRESSION_8,
+    AFFECTNET_7,
+    AFFECTNET_8,
+    FERPLUS_8,
+    ActionUnit,
+    Expression,
+    HeadKind,
+    Task,
+)
 from affectline.records import FaceFeatures
 
 LOGITS = arrays(
@@ -96,19 +107,18 @@ def test_scores_of_a_backbone_without_valence() -> None:
     spec = BACKBONES["lite0_ferplus"]
     logits = np.full((1, 8), -50, np.float32)
     logits[0, spec.labels.index(Expression.HAPPINESS)] = 50
-    scores = score_features(FaceFeatures(np.zeros((1, 4), np.float32), logits), spec)
-    assert scores.probabilities[0, spec.labels.index(Expression.HAPPINESS)] == pytest.approx(1)
-    assert scores.valence.tolist() == pytest.approx([0.81])
-    assert scores.arousal.tolist() == pytest.approx([0.51])
-    assert valence_arousal_origin(spec).kind is HeadKind.ZERO_SHOT
-    assert "Russell and Mehrabian (1977)" in valence_arousal_origin(spec).source
+    features = FaceFeatures(np.zeros((1, 4), np.float32), logits)
+    assert own_scores(Task.EXPR, features, spec)[0, spec.labels.index(Expression.HAPPINESS)] == pytest.approx(1)
+    assert own_scores(Task.VA, features, spec).tolist() == [pytest.approx([0.81, 0.51])]
+    assert origin(Task.VA, spec).kind is HeadKind.ZERO_SHOT
+    assert "Russell and Mehrabian (1977)" in origin(Task.VA, spec).source
 
 
 def test_temperature_of_the_backbone_is_applied() -> None:
     spec = BACKBONES["lite0_ferplus"]
     logits = np.float32([[0, 1, 0, 0, 0, 0, 0, 0]])
-    scores = score_features(FaceFeatures(np.zeros((1, 4), np.float32), logits), spec)
-    np.testing.assert_allclose(scores.probabilities, softmax(logits / spec.temperature, axis=1), rtol=1e-6)
+    scores = own_scores(Task.EXPR, FaceFeatures(np.zeros((1, 4), np.float32), logits), spec)
+    np.testing.assert_allclose(scores, softmax(logits / spec.temperature, axis=1), rtol=1e-6)
 
 
 def test_own_valence_is_clipped_to_the_scale() -> None:
@@ -116,9 +126,18 @@ def test_own_valence_is_clipped_to_the_scale() -> None:
     features = FaceFeatures(
         np.zeros((3, 4), np.float32), np.zeros((3, 8), np.float32), np.float32([-1.5, 0.25, 1]), np.float32([0, 2, -1])
     )
-    scores = score_features(features, spec)
-    assert scores.valence.tolist() == [-1, 0.25, 1]
-    assert scores.arousal.tolist() == [0, 1, -1]
-    np.testing.assert_allclose(scores.probabilities, 1 / 8)
-    assert valence_arousal_origin(spec).kind is HeadKind.PRETRAINED
-    assert expression_origin(spec).kind is HeadKind.PRETRAINED
+    assert own_scores(Task.VA, features, spec).T.tolist() == [[-1, 0.25, 1], [0, 1, -1]]
+    assert origin(Task.VA, spec).kind is HeadKind.PRETRAINED
+    assert origin(Task.EXPR, spec).kind is HeadKind.PRETRAINED
+
+
+def test_action_units_of_a_backbone_stand_in_their_columns() -> None:
+    spec = replace(BACKBONES["lite0_ferplus"], labels=(), action_units=(ActionUnit.AU12, ActionUnit.AU1))
+    features = FaceFeatures(
+        np.zeros((2, 4), np.float32), np.empty((2, 0), np.float32), au_logits=np.float32([[0, 2], [-3, 0]])
+    )
+    scores = own_scores(Task.AU, features, spec)
+    columns = [ABAW_ACTION_UNITS.index(unit) for unit in spec.action_units]
+    np.testing.assert_allclose(scores[:, columns], 1 / (1 + np.exp([[0, -2], [3, 0]])), rtol=1e-6)
+    assert np.isnan(np.delete(scores, columns, axis=1)).all()
+    assert origin(Task.AU, spec).kind is HeadKind.PRETRAINED

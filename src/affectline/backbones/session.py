@@ -1,9 +1,9 @@
-"""Running a backbone: faces in, embedding, expression logits, valence and arousal out."""
+"""Running a backbone: faces in, embedding and whatever else the network gives out."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +13,17 @@ from affectline.assets import fetch
 from affectline.backbones.network import Network, expose_embedding
 from affectline.backbones.preprocess import Preprocessor
 from affectline.backbones.registry import BACKBONES
-from affectline.backbones.spec import EXAMPLE_DESCRIPTION, BackboneSpec, Form, parse_description
+from affectline.backbones.spec import (
+    ACTION_UNIT_OUTPUT,
+    EMBEDDING_OUTPUT,
+    EXAMPLE_DESCRIPTION,
+    EXPRESSION_OUTPUT,
+    BackboneSpec,
+    Form,
+    parse_description,
+)
 from affectline.errors import InputFileError, ModelFileError, ShapeError, UnknownNameError
+from affectline.labels import VALENCE_AROUSAL
 from affectline.records import FaceFeatures, FloatArray, UInt8Array
 
 METADATA_KEY: Final = "affectline"
@@ -99,9 +108,7 @@ class Backbone:
         self._output_names = _output_names(network, spec)
         self._batch_size = _batch_size(network, spec)
         probe = self.run(np.zeros((min(self._batch_size, 2), 3, spec.size, spec.size), np.float32))
-        self._none = FaceFeatures(
-            probe.embedding[:0], probe.logits[:0], _none_of(probe.valence), _none_of(probe.arousal)
-        )
+        self._none = FaceFeatures(*(None if column is None else column[:0] for column in _columns(probe)))  # type: ignore[arg-type]  # the same columns
 
     @property
     def embedding_size(self) -> int:
@@ -147,34 +154,36 @@ class Backbone:
         if self.spec.form is Form.EMOTIEFFLIB:
             scores, embedding = outputs
             outputs = [embedding, *_split_scores(scores, self.spec, self._network.place)]
-        embedding, logits, *others = outputs
-        wrong = [array.shape for array in others if array.size != len(part)]
-        if embedding.ndim != 2 or logits.shape != (len(part), len(self.spec.labels)) or wrong:  # noqa: PLR2004 - face, D
-            raise ModelFileError(
-                f"{self._network.place}: for {len(part)} faces and {len(self.spec.labels)} labels its outputs have "
-                f"the shapes {', '.join(str(array.shape) for array in outputs)}; expected embedding (n, D), "
-                f"expression_logits (n, {len(self.spec.labels)}), and valence and arousal (n,) if there are any"
-            )
-        valence, arousal = (array.reshape(len(part)) for array in others) if others else (None, None)
-        return FaceFeatures(embedding, logits, valence, arousal)
+        named = dict(zip(_names(self.spec), outputs, strict=True))
+        self._check_shapes(named, len(part))
+        logits = named.get(EXPRESSION_OUTPUT, np.empty((len(part), 0), np.float32))
+        valence, arousal = (named[name].reshape(len(part)) if name in named else None for name in VALENCE_AROUSAL)
+        return FaceFeatures(named[EMBEDDING_OUTPUT], logits, valence, arousal, named.get(ACTION_UNIT_OUTPUT))
+
+    def _check_shapes(self, named: Mapping[str, FloatArray], n: int) -> None:
+        widths = {EXPRESSION_OUTPUT: len(self.spec.labels), ACTION_UNIT_OUTPUT: len(self.spec.action_units)}
+        fits = named[EMBEDDING_OUTPUT].ndim == 2  # noqa: PLR2004 - face, D
+        fits = fits and all(named[name].shape == (n, width) for name, width in widths.items() if name in named)
+        if fits and all(named[name].size == n for name in VALENCE_AROUSAL if name in named):
+            return
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in named.items())
+        forms = {EMBEDDING_OUTPUT: "(n, D)"} | {name: f"(n, {width})" for name, width in widths.items()}
+        wanted = ", ".join(f"{name} {forms.get(name, '(n,)')}" for name in named)
+        raise ModelFileError(
+            f"{self._network.place}: for {n} faces it gives {shapes}; its description asks for {wanted}"
+        )
 
     def _join(self, parts: list[FaceFeatures]) -> FaceFeatures:
         if len(parts) == 1:
             return parts[0]
-        parts = parts or [self._none]
-        return FaceFeatures(
-            np.concatenate([part.embedding for part in parts]),
-            np.concatenate([part.logits for part in parts]),
-            _concatenate([part.valence for part in parts]),
-            _concatenate([part.arousal for part in parts]),
-        )
+        return FaceFeatures(*map(_concatenate, zip(*map(_columns, parts or [self._none]), strict=True)))  # type: ignore[arg-type]  # the same columns
 
 
-def _none_of(column: FloatArray | None) -> FloatArray | None:
-    return None if column is None else column[:0]
+def _columns(features: FaceFeatures) -> tuple[FloatArray | None, ...]:
+    return features.embedding, features.logits, features.valence, features.arousal, features.au_logits
 
 
-def _concatenate(columns: list[FloatArray | None]) -> FloatArray | None:
+def _concatenate(columns: Sequence[FloatArray | None]) -> FloatArray | None:
     present = [column for column in columns if column is not None]
     return np.concatenate(present) if present else None
 
@@ -195,7 +204,7 @@ def _split_scores(scores: FloatArray, spec: BackboneSpec, place: str) -> list[Fl
 def _output_names(network: Network, spec: BackboneSpec) -> tuple[str, ...]:
     if spec.form is Form.EMOTIEFFLIB:
         return network.output_names
-    names = ("embedding", "expression_logits", *(("valence", "arousal") if spec.has_valence_arousal else ()))
+    names = _names(spec)
     missing = [name for name in names if name not in network.output_names]
     if missing:
         raise ModelFileError(
@@ -203,6 +212,14 @@ def _output_names(network: Network, spec: BackboneSpec) -> tuple[str, ...]:
             f"{', '.join(network.output_names)}"
         )
     return names
+
+
+def _names(spec: BackboneSpec) -> tuple[str, ...]:
+    """Return what the outputs of the affectline form are called."""
+    expressions = (EXPRESSION_OUTPUT,) if spec.labels else ()
+    values = VALENCE_AROUSAL if spec.has_valence_arousal else ()
+    units = (ACTION_UNIT_OUTPUT,) if spec.action_units else ()
+    return (EMBEDDING_OUTPUT, *expressions, *values, *units)
 
 
 def _batch_size(network: Network, spec: BackboneSpec) -> int:

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final, TypeGuard
 
 from affectline.errors import ModelFileError
-from affectline.labels import Expression
+from affectline.labels import ActionUnit, Expression, Task
 from affectline.records import CropPolicy
 
 
@@ -56,8 +56,8 @@ class BackboneSpec:
     Attributes:
         name: what results are labelled with.
         form: how the file is laid out.
-        labels: the expressions that the logits stand for, in their order.
-        has_valence_arousal: the network gives valence and arousal too.
+        labels: the expressions that the logits stand for, in their order; empty where the network gives none.
+        has_valence_arousal: the network gives valence and arousal.
         size: height and width of the input in pixels.
         mean, std: for each channel: the input is `(pixel / 255 - mean) / std`.
         colour: what the channels hold.
@@ -68,6 +68,7 @@ class BackboneSpec:
         licence: the terms of the file.
         version: of the weights.
         source: where a person reads about it.
+        action_units: what the action unit logits stand for, in their order; empty where the network gives none.
     """
 
     name: str
@@ -85,7 +86,24 @@ class BackboneSpec:
     licence: str
     version: str
     source: str
+    action_units: tuple[ActionUnit, ...] = ()
 
+    def gives(self, task: Task) -> bool:
+        """Return whether the network has outputs of its own for a task."""
+        return {
+            Task.EXPR: bool(self.labels),
+            Task.VA: self.has_valence_arousal,
+            Task.AU: bool(self.action_units),
+        }[task]
+
+
+EMBEDDING_OUTPUT: Final = "embedding"
+EXPRESSION_OUTPUT: Final = "expression_logits"
+ACTION_UNIT_OUTPUT: Final = "au_logits"
+"""Outputs of the affectline form besides `valence` and `arousal`."""
+
+_ONE: Final = (1, "one")
+_TWO: Final = (2, "two")
 
 MAX_SIZE: Final = 2048
 """The largest input side that is believed; a larger one is a mistake in the description."""
@@ -102,9 +120,13 @@ EXAMPLE_DESCRIPTION: Final = (
 
 def describe(spec: BackboneSpec) -> str:
     """Return the JSON text that `parse_description` turns into the same spec."""
+    labels = {
+        EXPRESSION_OUTPUT: [label.value for label in spec.labels],
+        ACTION_UNIT_OUTPUT: [unit.value for unit in spec.action_units],
+    }
     fields = {
         "name": spec.name,
-        "labels": {"expression_logits": [label.value for label in spec.labels]},
+        "labels": {output: words for output, words in labels.items() if words},
         "valence_arousal": spec.has_valence_arousal,
         "size": spec.size,
         "mean": spec.mean,
@@ -216,16 +238,22 @@ class _Fields:
             raise self.wrong("resize", expected)
         return steps
 
-    def labels(self) -> tuple[Expression, ...]:
-        names = [label.value for label in Expression]
-        expected = f'{{"expression_logits": [at least two different ones of {", ".join(names)}]}}'
+    def labels(self) -> tuple[tuple[Expression, ...], tuple[ActionUnit, ...]]:
         value = self._fields["labels"]
-        if not isinstance(value, dict) or value.keys() != {"expression_logits"}:
-            raise self.wrong("labels", expected)
-        words = value["expression_logits"]
-        if not _are_different_words(words) or not set(words) <= set(names):
-            raise self.wrong("labels", expected)
-        return tuple(Expression(word) for word in words)
+        if not isinstance(value, dict) or not value.keys() <= {EXPRESSION_OUTPUT, ACTION_UNIT_OUTPUT}:
+            raise self.wrong("labels", f"lists of labels for {EXPRESSION_OUTPUT}, {ACTION_UNIT_OUTPUT} or both")
+        expressions = self._words(EXPRESSION_OUTPUT, _TWO, [label.value for label in Expression])
+        units = self._words(ACTION_UNIT_OUTPUT, _ONE, [unit.value for unit in ActionUnit])
+        return tuple(map(Expression, expressions)), tuple(map(ActionUnit, units))
+
+    def _words(self, output: str, least: tuple[int, str], known: Sequence[str]) -> list[str]:
+        labels = self._fields["labels"]
+        words = labels.get(output) if isinstance(labels, dict) else None
+        if words is None:
+            return []
+        if not _are_different_words(words) or len(words) < least[0] or not set(words) <= set(known):
+            raise self.wrong("labels", f'{{"{output}": [at least {least[1]} different ones of {", ".join(known)}]}}')
+        return list(words)
 
 
 def _is_number(value: object) -> TypeGuard[float]:
@@ -239,16 +267,24 @@ def _is_size(value: object) -> TypeGuard[int]:
 def _are_different_words(value: object) -> bool:
     if not isinstance(value, Sequence) or not all(isinstance(word, str) for word in value):
         return False
-    return len(value) > 1 and len(set(value)) == len(value)
+    return len(set(value)) == len(value)
 
 
 def _spec_from(fields: _Fields, form: Form) -> BackboneSpec:
     size = fields.size("size")
+    labels, units = fields.labels()
+    has_valence_arousal = fields.flag("valence_arousal")
+    if not (labels or units or has_valence_arousal):
+        raise fields.wrong(
+            "labels", f"at least one of {EXPRESSION_OUTPUT} and {ACTION_UNIT_OUTPUT}, or valence_arousal true"
+        )
+    if form is Form.EMOTIEFFLIB and (units or not labels):
+        raise fields.wrong("labels", f"{EXPRESSION_OUTPUT} alone, as the EmotiEffLib form has them")
     return BackboneSpec(
         name=fields.text("name"),
         form=form,
-        labels=fields.labels(),
-        has_valence_arousal=fields.flag("valence_arousal"),
+        labels=labels,
+        has_valence_arousal=has_valence_arousal,
         size=size,
         mean=fields.triple("mean", 0.0, 1.0),
         std=fields.triple("std", 1e-3, 10.0),
@@ -260,4 +296,5 @@ def _spec_from(fields: _Fields, form: Form) -> BackboneSpec:
         licence=fields.text("licence"),
         version=fields.text("version"),
         source=fields.text("source"),
+        action_units=units,
     )

@@ -198,6 +198,8 @@ def _column(field: pa.Field, values: object, n: int) -> pa.Array:
         raise ShapeError(f"{field.name} must have {n} rows of {width or 1} numbers, got the shape {array.shape}")
     if width is None:
         return pa.array(array, field.type)
+    if width == 0:
+        return pa.array([[]] * n, field.type)
     inner = field.type.value_type
     flat = np.ascontiguousarray(array, inner.to_pandas_dtype()).reshape(-1)
     return pa.FixedSizeListArray.from_arrays(pa.array(flat, inner), width)

@@ -1,4 +1,4 @@
-"""Scores without a trained head: expression from the logits, valence and arousal from the backbone or by norms."""
+"""Scores without a trained head: what a backbone gives by itself; valence and arousal by norms where it does not."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy.special import expit
 
 from affectline.backbones.spec import BackboneSpec
 from affectline.errors import ShapeError
 from affectline.heads.norms import NORMS, NORMS_SOURCE
-from affectline.labels import Expression, HeadKind
+from affectline.labels import ABAW_ACTION_UNITS, Expression, HeadKind, Task
 from affectline.records import FaceFeatures, FloatArray
 
 
@@ -22,47 +23,40 @@ class HeadOrigin:
     source: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FaceScores:
-    """Scores of n faces.
-
-    Attributes:
-        probabilities: shape (n, K), float32, rows sum to 1, in the order of the backbone's labels.
-        valence: shape (n,), float32, in [-1, 1].
-        arousal: likewise.
-    """
-
-    probabilities: FloatArray
-    valence: FloatArray
-    arousal: FloatArray
-
-
 _MIN_LABELS: Final = 2
 
 
-def score_features(features: FaceFeatures, spec: BackboneSpec) -> FaceScores:
-    """Return the scores of what a backbone said; valence and arousal are its own where it has them."""
-    probabilities = expression_probabilities(features.logits, spec.temperature)
-    if features.valence is None or features.arousal is None:
-        valence, arousal = zero_shot_valence_arousal(probabilities, spec.labels).T
-    else:
+def own_scores(task: Task, features: FaceFeatures, spec: BackboneSpec) -> FloatArray:
+    """Return the scores of n faces that a backbone gives by itself.
+
+    Args:
+        task: EXPR and AU need outputs for them; VA is made from the expressions where the backbone has no such outputs.
+        features: what the backbone said.
+        spec: of the backbone.
+
+    Returns:
+        float32. VA: shape (n, 2), in [-1, 1]. EXPR: shape (n, K), rows sum to 1, in the order of the backbone's labels.
+        AU: shape (n, 12), in [0, 1], in the order of `ABAW_ACTION_UNITS`, NaN for units that it does not know.
+    """
+    if task is Task.AU:
+        table = np.full((len(features.logits), len(ABAW_ACTION_UNITS)), np.nan, np.float32)
+        table[:, [ABAW_ACTION_UNITS.index(unit) for unit in spec.action_units]] = expit(features.au_logits)
+        return table
+    if task is Task.VA and features.valence is not None and features.arousal is not None:
         # The network's outputs are not bounded; the scale is.
-        valence, arousal = (np.clip(column, -1.0, 1.0) for column in (features.valence, features.arousal))
-    return FaceScores(probabilities, valence, arousal)
+        return np.clip(np.stack([features.valence, features.arousal], axis=1), -1.0, 1.0)
+    probabilities = expression_probabilities(features.logits, spec.temperature)
+    return probabilities if task is Task.EXPR else zero_shot_valence_arousal(probabilities, spec.labels)
 
 
-def expression_origin(spec: BackboneSpec) -> HeadOrigin:
-    """Return where expression scores of `score_features` come from."""
-    return HeadOrigin(HeadKind.PRETRAINED, f"logits of {spec.name} ({spec.training_data})")
-
-
-def valence_arousal_origin(spec: BackboneSpec) -> HeadOrigin:
-    """Return where valence and arousal of `score_features` come from."""
-    if spec.has_valence_arousal:
-        return HeadOrigin(HeadKind.PRETRAINED, f"outputs of {spec.name} ({spec.training_data})")
-    return HeadOrigin(
-        HeadKind.ZERO_SHOT, f"expectation of word norms under the expression probabilities: {NORMS_SOURCE}"
-    )
+def origin(task: Task, spec: BackboneSpec) -> HeadOrigin:
+    """Return where the scores of `own_scores` come from."""
+    if task is Task.VA and not spec.has_valence_arousal:
+        return HeadOrigin(
+            HeadKind.ZERO_SHOT, f"expectation of word norms under the expression probabilities: {NORMS_SOURCE}"
+        )
+    what = "logits" if task is Task.EXPR else "outputs"
+    return HeadOrigin(HeadKind.PRETRAINED, f"{what} of {spec.name} ({spec.training_data})")
 
 
 def expression_probabilities(logits: FloatArray, temperature: float = 1.0) -> FloatArray:
