@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 from scipy.stats import binomtest
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, log_loss
 from typer.testing import CliRunner
 
 from affectline.backbones import BACKBONES, load_backbone
@@ -21,7 +21,6 @@ from affectline.evaluation.ferplus import (
     evaluate_ferplus,
     ferplus_logits,
     fit_temperature,
-    vote_likelihood,
     wilson,
 )
 from affectline.labels import FERPLUS_8, Expression
@@ -72,8 +71,15 @@ def test_the_temperature_undoes_a_factor(factor: float) -> None:
     plain = fit_temperature(logits, votes)
     scaled = fit_temperature(factor * logits, votes)
     assert scaled == pytest.approx(factor * plain, rel=1e-3)
-    best = vote_likelihood(factor * logits, votes, scaled)
-    assert best >= max(vote_likelihood(factor * logits, votes, scaled * step) for step in (0.98, 1.02))
+    truth = plurality_labels(votes)
+    counts = truth >= 0
+
+    def loss(temperature: float) -> float:
+        probabilities = softmax(factor * logits[counts].astype(float) / temperature, axis=1)
+        return log_loss(truth[counts], probabilities, labels=range(8))
+
+    assert loss(scaled) <= min(loss(scaled * step) for step in (0.98, 1.02))
+    assert evaluate_ferplus(factor * logits, votes, scaled).calibration_error < 0.02
 
 
 def test_logits_come_in_the_order_of_ferplus(tmp_path: Path) -> None:

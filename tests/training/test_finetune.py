@@ -24,20 +24,21 @@ from affectline.datasets.ferplus import FerPlusSplit
 from affectline.errors import AffectlineError, InputError, InputFileError, ModelFileError, ResumeError
 from affectline.evaluation.ferplus import evaluate_ferplus, ferplus_logits, fit_temperature
 from affectline.heads.pretrained import expression_probabilities
-from affectline.labels import FERPLUS_8
+from affectline.labels import ABAW_EXPRESSION_8, FERPLUS_8
 from affectline.training.augment import NO_AUGMENTATION, AugmentParams
 from affectline.training.cnn import FaceNetwork, load_start
-from affectline.training.ferplus_recipe import taught
 from affectline.training.finetune import (
     EpochRecord,
     FinetuneData,
     FinetuneRun,
     finetune,
     run_network,
-    soft_cross_entropy,
 )
 from affectline.training.finetune_params import FinetuneParams
-from affectline.training.pictures import FerPlusPictures, as_input, shrink
+from affectline.training.losses import make_share_loss, soft_cross_entropy
+from affectline.training.optimisers import climb, climb_down
+from affectline.training.pictures import as_input, shrink
+from affectline.training.teachers import Teachers
 
 SIZE = 32
 SPEC = replace(
@@ -83,7 +84,12 @@ def bars(n: int, seed: int) -> Bars:
 def data(n: int = 80) -> FinetuneData:
     valid = bars(40, 99)
     truth = valid.targets.argmax(axis=1)
-    return FinetuneData(SPEC, bars(n, 1), valid, lambda outputs: float((outputs.argmax(axis=1) == truth).mean()))
+    train = bars(n, 1)
+
+    def score(outputs: np.ndarray) -> float:
+        return float((outputs.argmax(axis=1) == truth).mean())
+
+    return FinetuneData(SPEC, train, valid, score, make_share_loss(train.targets, 0.0, False), "shares")
 
 
 def network(seed: int = 0, params: FinetuneParams = QUICK) -> FaceNetwork:
@@ -148,7 +154,7 @@ def test_a_frozen_trunk_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"sam": 0.05}, {"optimiser": "adam"}, {"class_weights": True}, {"precision": "bf16"}], ids=str
+    "change", [{"sam": 0.05}, {"optimiser": "adam"}, {"precision": "bf16"}, {"batch_size": 79}], ids=str
 )
 def test_every_way_of_training_learns(change: dict) -> None:
     plain, _ = finetune(network(), data(), replace(QUICK, epochs=1))
@@ -158,13 +164,11 @@ def test_every_way_of_training_learns(change: dict) -> None:
 
 
 def test_sharpness_aware_steps_use_the_gradient_of_the_worst_neighbour() -> None:
-    from affectline.training.finetune import _climb, _return
-
     weight = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
     weight.grad = torch.tensor([3.0, 4.0])
-    moved = _climb([weight], 0.5)
+    moved = climb([weight], 0.5)
     assert weight.tolist() == pytest.approx([3.3, 4.4])
-    _return([weight], moved)
+    climb_down([weight], moved)
     assert weight.tolist() == pytest.approx([3.0, 4.0])
 
 
@@ -186,6 +190,43 @@ def test_soft_cross_entropy_by_hand() -> None:
     assert float(soft_cross_entropy(outputs, targets, 0.1)) == pytest.approx(smoothed, rel=1e-5)
     weighted = soft_cross_entropy(outputs, targets, 0.0, torch.tensor([2.0, 0.0, 1.0]))
     assert float(weighted) == pytest.approx(-2 * 0.5 * np.log(0.5))
+
+
+DEFAULT_FILE = Path(affectline.__file__).parent / "data" / "lite0_ferplus.onnx"
+
+
+class TestTeachers:
+    def test_a_pupil_is_told_what_the_teacher_says_of_what_it_sees(self) -> None:
+        spec = BACKBONES["lite0_ferplus"]
+        inputs = np.random.default_rng(0).uniform(-1, 1, (5, 3, spec.size, spec.size)).astype(np.float32)
+        teacher = load_backbone(DEFAULT_FILE)
+        views = [teacher.run(view).logits for view in (inputs, inputs[..., ::-1].copy())]
+        expected = np.mean([expression_probabilities(logits) for logits in views], axis=0)
+        np.testing.assert_allclose(Teachers([DEFAULT_FILE], spec, FERPLUS_8)(inputs), expected, atol=1e-5)
+
+    def test_the_share_of_the_teacher(self) -> None:
+        always = np.zeros(8, np.float32)
+        always[5] = 1
+        asked: list[tuple[int, ...]] = []
+
+        def teacher(inputs: np.ndarray) -> np.ndarray:
+            asked.append(inputs.shape)
+            return np.tile(always, (len(inputs), 1))
+
+        known = replace(data(), teacher=teacher)
+        found, _ = finetune(network(), known, replace(QUICK, epochs=6, learning_rate=3e-3, teach=1.0))
+        assert (run_network(found, known.valid, SPEC).argmax(axis=1) == 5).all()
+        assert asked[0] == (16, 3, SIZE, SIZE)
+        untaught, _ = finetune(network(), data(), replace(QUICK, epochs=1))
+        ignored, _ = finetune(network(), known, replace(QUICK, epochs=1, teach=0.0))
+        assert torch.equal(untaught.classifier.weight, ignored.classifier.weight)
+
+    def test_other_inputs_and_classes_are_refused(self) -> None:
+        spec = BACKBONES["lite0_ferplus"]
+        with pytest.raises(InputError, match=r"has another size \(96\) than its pupil \(64\)"):
+            Teachers([DEFAULT_FILE], replace(spec, size=64), FERPLUS_8)
+        with pytest.raises(InputError, match="does not know the classes Neutral, Anger"):
+            Teachers([DEFAULT_FILE], spec, ABAW_EXPRESSION_8)
 
 
 @pytest.mark.parametrize("shape", [(100, 80, 3), (24, 24, 3), (24, 24)])
@@ -300,20 +341,6 @@ class TestFerPlus:
         first, second = (load_file(tmp_path / name / "weights.safetensors") for name in ("a", "b"))
         assert torch.equal(first["trunk.conv_stem.weight"], second["trunk.conv_stem.weight"])
         assert not torch.equal(first["classifier.weight"], second["classifier.weight"])
-
-    def test_teachers_opinions_join_the_votes(self, photographs: Path) -> None:
-        with np.load(photographs) as arrays:
-            train = FerPlusPictures.of(FerPlusSplit(arrays["train_x"][:5], arrays["train_v"][:5].astype(np.uint8)))
-        teacher = load_backbone("lite0_ferplus")
-        path = Path(affectline.__file__).parent / "data" / "lite0_ferplus.onnx"
-        alone, half, none = (taught(train, [path], share) for share in (1.0, 0.5, 0.0))
-        assert np.array_equal(none, train.targets)
-        np.testing.assert_allclose(half, (alone + train.targets) / 2, atol=1e-6)
-        opinions = []
-        for images in (train.images, train.images[:, :, ::-1]):
-            logits = teacher.features([np.dstack([image] * 3) for image in images]).logits
-            opinions.append(expression_probabilities(logits, teacher.spec.temperature))
-        np.testing.assert_allclose(alone, np.mean(opinions, axis=0), atol=1e-5)
 
     @pytest.mark.parametrize(
         ("more", "match"),

@@ -164,9 +164,25 @@ def vote_likelihood(logits: FloatArray, votes: NDArray[np.integer], temperature:
 
 
 def fit_temperature(logits: FloatArray, votes: NDArray[np.integer]) -> float:
-    """Return the temperature with the highest `vote_likelihood`, in `_TEMPERATURES`; fit it on the validation split."""
+    """Return the temperature with the highest likelihood of the plurality vote; fit it on the validation split.
+
+    A probability then says how likely it is that most people would name the class. (The likelihood of single votes
+    would make it say what share of people name it: as people disagree, that is less, and the expected calibration error
+    against the plurality of a good network is some 6 %.)
+
+    Args:
+        logits: shape (n, 8), in the order of `labels.FERPLUS_8`.
+        votes: shape (n, 10).
+    """
+    plurality = plurality_labels(votes)
+    counts = plurality >= 0
+    values, truth = logits[counts].astype(np.float64), plurality[counts]
+
+    def badness(log_t: float) -> float:
+        return -float(log_softmax(values / np.exp(log_t), axis=1)[np.arange(len(truth)), truth].mean())
+
     found = minimize_scalar(
-        lambda log_t: -vote_likelihood(logits, votes, float(np.exp(log_t))),
+        badness,
         bounds=tuple(np.log(_TEMPERATURES)),
         method="bounded",
         options={"xatol": 1e-4},

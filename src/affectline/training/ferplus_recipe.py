@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -10,13 +9,12 @@ from typing import Final
 import numpy as np
 import torch
 from safetensors.torch import save
-from scipy.special import softmax
 
 from affectline.atomic_file import complete_file
 from affectline.backbones import BACKBONES, load_backbone
 from affectline.backbones.preprocess import Preprocessor
 from affectline.backbones.spec import BackboneSpec, Interpolation, ResizeStep
-from affectline.datasets.ferplus import SIZE, FerPlusSplit, load_ferplus
+from affectline.datasets.ferplus import SIZE, load_ferplus
 from affectline.errors import InputError, OutputError
 from affectline.evaluation.ferplus import FerPlusEvaluation, evaluate_ferplus, ferplus_logits, fit_temperature
 from affectline.labels import FERPLUS_8
@@ -33,8 +31,10 @@ from affectline.training.finetune import (
     run_network,
 )
 from affectline.training.finetune_params import FinetuneParams
+from affectline.training.losses import make_share_loss
 from affectline.training.model_card import write_card
 from affectline.training.pictures import FerPlusPictures
+from affectline.training.teachers import Teachers
 
 SCORE: Final = "mean accuracy of both protocols"
 _PROBES: Final = 16
@@ -50,7 +50,7 @@ class FerPlusRecipe:
         init: `imagenet`, or weights of an earlier run.
         size: side of the network's input, pixels.
         params: how.
-        teachers: backbone files whose opinion of each photograph, and of its mirror image, joins the votes.
+        teachers: backbone files whose opinion of what the network is shown joins the votes (`training.teachers`).
         version, licence, source: for the file's description.
     """
 
@@ -121,14 +121,16 @@ def train_on_ferplus(recipe: FerPlusRecipe, out: Path, run: FinetuneRun) -> FerP
     network = FaceNetwork(params.arch, len(FERPLUS_8), params.drop, params.drop_path)
     load_start(network, params.arch, recipe.init)
     train, valid = (FerPlusPictures.of(splits[name]) for name in ("train", "valid"))
-    if recipe.teachers:
-        train = replace(train, targets=taught(train, recipe.teachers, params.teach))
+    teachers = Teachers(recipe.teachers, spec, FERPLUS_8) if recipe.teachers else None
+    aim = "shares of votes" if teachers is None else f"shares of votes, taught by {', '.join(teachers.digests)}"
+    loss = make_share_loss(train.targets, params.label_smoothing, params.class_weights)
+    data = FinetuneData(spec, train, valid, scorer(valid), loss, aim, teachers)
 
     def keep(records: tuple[EpochRecord, ...]) -> None:
         write_log(out, records, SCORE)
         run.on_epoch(records)
 
-    best, log = finetune(network, FinetuneData(spec, train, valid, scorer(valid)), params, replace(run, on_epoch=keep))
+    best, log = finetune(network, data, params, replace(run, on_epoch=keep))
     logits = run_network(best, valid, spec)
     temperature = fit_temperature(logits, valid.votes)
     with complete_file(out / "weights.safetensors") as file:
@@ -160,21 +162,3 @@ def scorer(valid: FerPlusPictures) -> Scorer:
         return sum(accuracies) / 2
 
     return score
-
-
-def taught(train: FerPlusPictures, teachers: Sequence[Path], share: float) -> FloatArray:
-    """Return the targets with a share from teachers: the mean of their probabilities for a photograph and its mirror.
-
-    Args:
-        train: the photographs.
-        teachers: backbone files.
-        share: 0 for votes alone, 1 for teachers alone.
-    """
-    opinions = []
-    for path in teachers:
-        backbone = load_backbone(path)
-        for images in (train.images, np.ascontiguousarray(train.images[:, :, ::-1])):
-            logits = ferplus_logits(backbone, FerPlusSplit(images, train.votes))
-            opinions.append(softmax(logits / backbone.spec.temperature, axis=1))
-    mixed = (1.0 - share) * train.targets + share * np.mean(opinions, axis=0)
-    return np.asarray(mixed, np.float32)

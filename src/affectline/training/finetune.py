@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from affectline.backbones.spec import BackboneSpec
+from affectline.errors import InputError
 from affectline.pipeline import in_background
 from affectline.progress import ProgressHook, ignore_progress
 from affectline.records import FloatArray
@@ -22,14 +27,21 @@ from affectline.training.augment import NO_AUGMENTATION, augment
 from affectline.training.checkpoint import load_state, save_state
 from affectline.training.cnn import FaceNetwork
 from affectline.training.finetune_params import FinetuneParams
+from affectline.training.losses import Loss
+from affectline.training.optimisers import ADAM_STATE, climb, climb_down, make_optimiser
 from affectline.training.pictures import PictureSet, as_input, order_of, shrink
 
 _READ_AHEAD: Final = 8
 _SCORE_BATCH: Final = 128
 CHECKPOINT_MINUTES: Final = 8.0
+FEWEST: Final = 2
 
 Scorer = Callable[[FloatArray], float]
 """Gives the validation score of the network's outputs (n, K) for the validation pictures; more is better."""
+
+
+Teacher = Callable[[FloatArray], FloatArray]
+"""Gives targets (n, K) for inputs (n, 3, S, S)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +81,7 @@ class FinetuneRun:
         minutes: between checkpoints, at most about so many.
         on_epoch: told after each epoch.
         on_progress: told after each step how many steps are done, of all.
+        device: where the network learns: `cpu`, `cuda` or another one of PyTorch.
     """
 
     checkpoint: Path | None = None
@@ -76,6 +89,7 @@ class FinetuneRun:
     minutes: float = CHECKPOINT_MINUTES
     on_epoch: EpochHook = ignore_epochs
     on_progress: ProgressHook = ignore_progress
+    device: str = "cpu"
 
 
 DEFAULT_RUN: Final = FinetuneRun()
@@ -101,15 +115,22 @@ class FinetuneData:
 
     Attributes:
         spec: how pictures become inputs.
-        train: to learn from; targets are class shares.
+        train: to learn from.
         valid: decides which epoch is best.
         score: judges the outputs on `valid`.
+        loss: takes the network's outputs and the targets of a batch of `train`.
+        aim: what the loss is and who teaches, in words: a run with another one is another run.
+        teacher: gives targets of its own for a batch of inputs (n, 3, S, S), of which `FinetuneParams.teach` is the
+            share; None leaves the targets as they are.
     """
 
     spec: BackboneSpec
     train: PictureSet
     valid: PictureSet
     score: Scorer
+    loss: Loss
+    aim: str
+    teacher: Teacher | None = None
 
 
 def finetune(
@@ -121,16 +142,17 @@ def finetune(
     run that was killed and resumed ends with the weights of an unbroken one (with the same number of threads).
 
     Args:
-        network: with the weights to begin with; it is changed.
+        network: with the weights to begin with; it is changed, and stays on the run's device.
         data: pictures and how they are judged.
         params: how.
         run: checkpoints and hooks.
 
     Raises:
+        InputError: there are fewer than two pictures, or there is no such device.
         ResumeError: the checkpoint is damaged, or of another run.
         OutputError: the checkpoint cannot be written.
     """
-    trainer = _Trainer(network, data, params)
+    trainer = _Trainer(network, data, params, run.device)
     trainer.restore(run)
     while not trainer.is_over():
         trainer.epoch(run)
@@ -140,30 +162,34 @@ def finetune(
 class _Trainer:
     """A network while it is trained."""
 
-    def __init__(self, network: FaceNetwork, data: FinetuneData, params: FinetuneParams) -> None:
-        self._network = network
+    def __init__(self, network: FaceNetwork, data: FinetuneData, params: FinetuneParams, device: str) -> None:
+        if len(data.train) < FEWEST:
+            raise InputError(f"there are {len(data.train)} pictures to learn from; training needs {FEWEST} or more")
+        self._device = find_device(device)
+        self._network = network.to(self._device)
         for parameter in network.parameters():
             if parameter.ndim == 4:  # noqa: PLR2004 - a convolution: faster with its channels last
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        self._spec, self._train, self._valid, self._score = data.spec, data.train, data.valid, data.score
+        self._data, self._spec, self._train = data, data.spec, data.train
         self._params = params
         self._mean = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
         self._best = {name: tensor.clone() for name, tensor in self._mean.items()}
         network.trunk.requires_grad_(not params.frozen)
         self._weights = [weight for weight in network.parameters() if weight.requires_grad]
-        self._optimiser = _optimiser(self._weights, params)
-        self._steps = -(-len(data.train) // params.batch_size)
-        self._class_weights = _class_weights(data.train.targets) if params.class_weights else None
+        self._optimiser = make_optimiser(self._weights, params)
+        rest = len(data.train) % params.batch_size
+        # One picture has neither a concordance nor a batch statistic: as the rest of an epoch it is left out.
+        self._steps = len(data.train) // params.batch_size + (rest > 1)
         self.place = _Place(self._settings())
 
     def _settings(self) -> str:
         """Return a digest of what the run depends on."""
-        facts = (asdict(self._params), asdict(self._spec), torch.__version__, len(self._train))
+        facts = (asdict(self._params), asdict(self._spec), torch.__version__, len(self._train), self._data.aim)
         text = hashlib.sha256(repr(facts).encode())
-        for array in (self._train.targets, self._valid.targets, *(self._train.picture(n) for n in range(3))):
+        for array in (self._train.targets, self._data.valid.targets, *(self._train.picture(n) for n in range(3))):
             text.update(np.ascontiguousarray(array).tobytes())
         for tensor in self._mean.values():
-            text.update(tensor.contiguous().numpy().tobytes())
+            text.update(tensor.cpu().contiguous().numpy().tobytes())
         return text.hexdigest()
 
     def is_over(self) -> bool:
@@ -180,7 +206,7 @@ class _Trainer:
             self._network.trunk.eval()
         with in_background(self._batches(), _READ_AHEAD) as batches:
             for pictures, targets in batches:
-                loss = self._step(torch.from_numpy(pictures), torch.from_numpy(targets))
+                loss = self._step(self._moved(pictures), self._moved(targets))
                 now_s = time.monotonic()
                 self.place = replace(
                     self.place,
@@ -201,9 +227,10 @@ class _Trainer:
 
     def _finish_epoch(self, seconds: float) -> None:
         place = self.place
-        outputs = run_network(self._averaged(), self._valid, self._spec)
+        outputs = run_network(self._with(self._mean), self._data.valid, self._spec)
+        seen = min(len(self._train), self._steps * self._params.batch_size)
         record = EpochRecord(
-            place.epoch + 1, place.loss / len(self._train), self._score(outputs), self._rate(self._done()), seconds
+            place.epoch + 1, place.loss / seen, self._data.score(outputs), self._rate(self._done()), seconds
         )
         is_best = record.score > place.best_score or not self._params.patience
         if is_best:
@@ -220,10 +247,19 @@ class _Trainer:
         """Give the batches of the present epoch that are still to come."""
         params, epoch = self._params, self.place.epoch
         order = order_of(len(self._train), params.seed, epoch)
-        for start in range(self.place.step * params.batch_size, len(order), params.batch_size):
-            picked = order[start : start + params.batch_size]
-            pictures = [self._changed(int(index), epoch) for index in picked]
-            yield np.stack(pictures), self._train.targets[picked]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for step in range(self.place.step, self._steps):
+                picked = order[step * params.batch_size : (step + 1) * params.batch_size]
+                pictures = list(pool.map(partial(self._changed, epoch=epoch), picked.tolist()))
+                inputs = np.stack(pictures)
+                yield inputs, self._targets(picked, inputs)
+
+    def _targets(self, picked: NDArray[np.intp], inputs: FloatArray) -> FloatArray:
+        targets = self._train.targets[picked]
+        if self._data.teacher is None:
+            return targets
+        share = self._params.teach
+        return np.asarray((1.0 - share) * targets + share * self._data.teacher(inputs), np.float32)
 
     def _changed(self, index: int, epoch: int) -> FloatArray:
         rng = np.random.default_rng([self._params.seed, epoch, index])
@@ -243,21 +279,20 @@ class _Trainer:
         torch.manual_seed(self._params.seed * 1_000_003 + done)
         for group in self._optimiser.param_groups:
             group["lr"] = self._rate(done)
-        pictures = pictures.to(memory_format=torch.channels_last)
         loss = self._backward(pictures, targets)
         if self._params.sam:
-            moved = _climb(self._weights, self._params.sam)
+            moved = climb(self._weights, self._params.sam)
             self._backward(pictures, targets)
-            _return(self._weights, moved)
+            climb_down(self._weights, moved)
         self._optimiser.step()
         self._average(done)
         return loss
 
     def _backward(self, pictures: Tensor, targets: Tensor) -> float:
         self._optimiser.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._params.precision == "bf16"):
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._params.precision == "bf16"):
             _, outputs = self._network(pictures)
-        loss = soft_cross_entropy(outputs.float(), targets, self._params.label_smoothing, self._class_weights)
+        loss = self._data.loss(outputs.float(), targets)
         loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
         return float(loss.detach())
 
@@ -271,14 +306,15 @@ class _Trainer:
                 else:
                     self._mean[name].copy_(tensor)
 
-    def _averaged(self) -> FaceNetwork:
-        return self._with(self._mean)
+    def _moved(self, array: FloatArray) -> Tensor:
+        tensor = torch.from_numpy(array).to(self._device)
+        return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor  # noqa: PLR2004 - pictures
 
     def best(self) -> FaceNetwork:
         return self._with(self._best)
 
     def _with(self, weights: dict[str, Tensor]) -> FaceNetwork:
-        network = FaceNetwork(self._params.arch, self._network.classifier.out_features)
+        network = copy.deepcopy(self._network)
         network.load_state_dict(weights)
         return network.eval()
 
@@ -290,7 +326,7 @@ class _Trainer:
         tensors |= {f"best.{name}": tensor for name, tensor in self._best.items()}
         for number, weight in enumerate(self._weights):
             state = self._optimiser.state[weight]
-            tensors |= {f"optimiser.{number}.{name}": torch.as_tensor(state[name]) for name in _ADAM_STATE}
+            tensors |= {f"optimiser.{number}.{name}": torch.as_tensor(state[name]) for name in ADAM_STATE}
         save_state(run.checkpoint, asdict(self.place), tensors)
 
     def restore(self, run: FinetuneRun) -> None:
@@ -308,67 +344,35 @@ class _Trainer:
             part, rest = name.split(".", 1)
             parts.setdefault(part, {})[rest] = tensor
         self._network.load_state_dict(parts["network"])
-        self._mean, self._best = parts["mean"], parts["best"]
+        self._mean, self._best = (
+            {name: tensor.to(self._device) for name, tensor in parts[part].items()} for part in ("mean", "best")
+        )
         for number, weight in enumerate(self._weights):
-            self._optimiser.state[weight] = {name: parts["optimiser"][f"{number}.{name}"] for name in _ADAM_STATE}
+            state = {name: parts["optimiser"][f"{number}.{name}"] for name in ADAM_STATE}
+            # The count of steps stays where it is; the moments are where the weight is.
+            self._optimiser.state[weight] = {
+                name: tensor.to(weight.device) if tensor.ndim else tensor for name, tensor in state.items()
+            }
 
 
-_ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
+def find_device(name: str) -> torch.device:
+    """Return a device of PyTorch.
 
-
-def soft_cross_entropy(
-    outputs: Tensor, targets: Tensor, smoothing: float = 0.0, class_weights: Tensor | None = None
-) -> Tensor:
-    """Return the mean cross-entropy against class shares.
-
-    Args:
-        outputs: shape (n, K), logits.
-        targets: shape (n, K), rows sum to 1.
-        smoothing: share of the targets that goes to all classes alike (Szegedy et al. 2016).
-        class_weights: shape (K,), by which the parts of the sum are multiplied.
+    Raises:
+        InputError: it is not here.
     """
-    wanted = (1.0 - smoothing) * targets + smoothing / targets.shape[1]
-    parts = -wanted * functional.log_softmax(outputs, dim=1)
-    return (parts if class_weights is None else parts * class_weights).sum(dim=1).mean()
-
-
-def _class_weights(targets: FloatArray) -> Tensor:
-    share = targets.mean(axis=0, dtype=np.float64)
-    weights = np.divide(1 / np.count_nonzero(share), share, out=np.zeros(len(share)), where=share > 0)
-    return torch.from_numpy(weights).float()
-
-
-def _optimiser(weights: list[torch.nn.Parameter], params: FinetuneParams) -> torch.optim.Optimizer:
-    """Return the optimiser; biases and batch normalisation are not decayed."""
-    decayed = [weight for weight in weights if weight.ndim > 1]
-    others = [weight for weight in weights if weight.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": params.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    kind = torch.optim.AdamW if params.optimiser == "adamw" else torch.optim.Adam
-    return kind([group for group in groups if group["params"]], lr=params.learning_rate)
-
-
-def _climb(weights: list[torch.nn.Parameter], radius: float) -> list[Tensor]:
-    """Move the weights to the worst place within a radius, to first order, and return by how much."""
-    gradients = [weight.grad for weight in weights]
-    norm = torch.sqrt(sum((gradient**2).sum() for gradient in gradients if gradient is not None))  # type: ignore[arg-type]  # a sum of tensors
-    moved = []
-    with torch.no_grad():
-        for weight, gradient in zip(weights, gradients, strict=True):
-            step = torch.zeros_like(weight) if gradient is None else gradient * (radius / (norm + 1e-12))
-            weight.add_(step)
-            moved.append(step)
-    return moved
-
-
-def _return(weights: list[torch.nn.Parameter], moved: list[Tensor]) -> None:
-    with torch.no_grad():
-        for weight, step in zip(weights, moved, strict=True):
-            weight.sub_(step)
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"PyTorch cannot use the device {name!r}: {str(error).splitlines()[0]}; try cpu") from error
+    return device
 
 
 def run_network(network: FaceNetwork, pictures: PictureSet, spec: BackboneSpec) -> FloatArray:
-    """Return the outputs for all pictures, unchanged, shape (n, K), float32."""
+    """Return the outputs for all pictures, unchanged, shape (n, K), float32, computed where the network is."""
     network.eval()
+    device = next(network.parameters()).device
     parts = []
     rng = np.random.default_rng(0)
     with torch.inference_mode():
@@ -377,6 +381,6 @@ def run_network(network: FaceNetwork, pictures: PictureSet, spec: BackboneSpec) 
                 as_input(augment(shrink(pictures.picture(n), spec), spec.size, NO_AUGMENTATION, rng), spec)
                 for n in range(start, min(start + _SCORE_BATCH, len(pictures)))
             ]
-            _, outputs = network(torch.from_numpy(np.stack(batch)))
-            parts.append(outputs.numpy())
+            _, outputs = network(torch.from_numpy(np.stack(batch)).to(device))
+            parts.append(outputs.cpu().numpy())
     return np.concatenate(parts)

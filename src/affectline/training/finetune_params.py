@@ -19,7 +19,7 @@ class FinetuneParams:
     Attributes:
         arch: name of a timm architecture.
         epochs: passes over the training pictures.
-        batch_size: pictures of a step.
+        batch_size: pictures of a step, at least 2.
         learning_rate: the highest; it rises in a line over `warmup` of all steps and falls to 0 along a cosine.
         warmup: share of the steps.
         weight_decay: AdamW: decoupled (Loshchilov and Hutter 2019); Adam: L2.
@@ -60,7 +60,7 @@ class FinetuneParams:
     patience: int = 0
 
     def __post_init__(self) -> None:
-        wrong = [name for name in ("epochs", "batch_size") if getattr(self, name) < 1]
+        wrong = [name for name, least in (("epochs", 1), ("batch_size", 2)) if getattr(self, name) < least]
         wrong += [name for name in ("sam", "weight_decay", "seed", "patience") if getattr(self, name) < 0]
         shares = ("average", "label_smoothing", "drop", "drop_path", "warmup")
         wrong += [name for name in shares if not 0 <= getattr(self, name) < 1]

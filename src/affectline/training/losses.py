@@ -33,15 +33,43 @@ def concordance_loss(outputs: Tensor, target: Tensor) -> Tensor:
     return 1.0 - (2.0 * covariance / (spread + _SMALLEST_VARIANCE)).mean()
 
 
-def class_weights(counts: NDArray[np.integer]) -> NDArray[np.float32]:
+def class_weights(counts: NDArray[np.number]) -> NDArray[np.float32]:
     """Return a weight for each class so that all classes weigh the same in total and a frame weighs 1 on average.
 
     Args:
-        counts: shape (K,), number of frames of each class; an empty class gets 0.
+        counts: shape (K,), number of frames of each class, or the sum of its shares; an empty class gets 0.
     """
     n_present = max(np.count_nonzero(counts), 1)
     weights = np.divide(counts.sum() / n_present, counts, out=np.zeros(len(counts)), where=counts > 0)
     return np.asarray(weights, np.float32)
+
+
+def soft_cross_entropy(
+    outputs: Tensor, targets: Tensor, smoothing: float = 0.0, class_weights: Tensor | None = None
+) -> Tensor:
+    """Return the mean cross-entropy against class shares.
+
+    Args:
+        outputs: shape (n, K), logits.
+        targets: shape (n, K), rows sum to 1.
+        smoothing: share of the targets that goes to all classes alike (Szegedy et al. 2016).
+        class_weights: shape (K,), by which the parts of the sum are multiplied.
+    """
+    wanted = (1.0 - smoothing) * targets + smoothing / targets.shape[1]
+    parts = -wanted * functional.log_softmax(outputs, dim=1)
+    return (parts if class_weights is None else parts * class_weights.to(parts.device)).sum(dim=1).mean()
+
+
+def make_share_loss(targets: NDArray[np.floating], smoothing: float, is_weighted: bool) -> Loss:
+    """Return the cross-entropy against class shares.
+
+    Args:
+        targets: shape (n, K), all training targets.
+        smoothing: share of the targets that goes to all classes alike.
+        is_weighted: classes weigh the same in total.
+    """
+    weights = torch.from_numpy(class_weights(targets.sum(axis=0, dtype=np.float64))) if is_weighted else None
+    return lambda outputs, wanted: soft_cross_entropy(outputs, wanted, smoothing, weights)
 
 
 def make_loss(task: Task, target: NDArray[np.generic], n_labels: int) -> Loss:
@@ -64,7 +92,7 @@ def make_loss(task: Task, target: NDArray[np.generic], n_labels: int) -> Loss:
     on, off = (_half_over(part) for part in (share, 1.0 - share))
 
     def weighted(outputs: Tensor, flags: Tensor) -> Tensor:
-        weight = torch.where(flags > 0, on, off)
+        weight = torch.where(flags > 0, on.to(flags.device), off.to(flags.device))
         return functional.binary_cross_entropy_with_logits(outputs, flags, weight=weight)
 
     return weighted
