@@ -28,7 +28,7 @@ from affectline.backbones.network import Network
 from affectline.backbones.preprocess import Preprocessor
 from affectline.backbones.session import METADATA_KEY
 from affectline.backbones.spec import describe
-from affectline.evaluation.ferplus import calibration_error
+from affectline.evaluation.calibration import calibration_error
 from affectline.heads.pretrained import expression_probabilities
 from affectline.records import FaceFeatures, FloatArray
 

@@ -16,11 +16,11 @@ from affectline.backbones.spec import describe
 from affectline.cli.main import app
 from affectline.datasets.ferplus import FerPlusSplit, official_labels, plurality_labels, vote_shares
 from affectline.errors import InputError, ShapeError
+from affectline.evaluation.calibration import calibration_error
 from affectline.evaluation.ferplus import (
-    calibration_error,
     evaluate_ferplus,
     ferplus_logits,
-    fit_temperature,
+    fit_to_plurality,
     wilson,
 )
 from affectline.labels import FERPLUS_8, Expression
@@ -68,8 +68,8 @@ def test_calibration_error_by_hand() -> None:
 @pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
 def test_the_temperature_undoes_a_factor(factor: float) -> None:
     votes, logits = drawn_votes(4000, 2)
-    plain = fit_temperature(logits, votes)
-    scaled = fit_temperature(factor * logits, votes)
+    plain = fit_to_plurality(logits, votes)
+    scaled = fit_to_plurality(factor * logits, votes)
     assert scaled == pytest.approx(factor * plain, rel=1e-3)
     truth = plurality_labels(votes)
     counts = truth >= 0

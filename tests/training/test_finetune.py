@@ -22,7 +22,7 @@ from affectline.backbones.spec import Interpolation, ResizeStep
 from affectline.cli.main import app
 from affectline.datasets.ferplus import FerPlusSplit
 from affectline.errors import AffectlineError, InputError, InputFileError, ModelFileError, ResumeError
-from affectline.evaluation.ferplus import evaluate_ferplus, ferplus_logits, fit_temperature
+from affectline.evaluation.ferplus import evaluate_ferplus, ferplus_logits, fit_to_plurality
 from affectline.heads.pretrained import expression_probabilities
 from affectline.labels import ABAW_EXPRESSION_8, FERPLUS_8
 from affectline.training.augment import NO_AUGMENTATION, AugmentParams
@@ -321,7 +321,7 @@ class TestFerPlus:
         with np.load(photographs) as arrays:
             split = FerPlusSplit(arrays["valid_x"], arrays["valid_v"].astype(np.uint8))
         logits = ferplus_logits(backbone, split)
-        assert backbone.spec.temperature == pytest.approx(fit_temperature(logits, split.votes), rel=0.02)
+        assert backbone.spec.temperature == pytest.approx(fit_to_plurality(logits, split.votes), rel=0.02)
         figures = evaluate_ferplus(logits, split.votes, backbone.spec.temperature)
         card = (out / "card.md").read_text()
         assert f"accuracy {figures.official.report.accuracy:.2%}" in card

@@ -154,7 +154,7 @@ class Backbone:
         if self.spec.form is Form.EMOTIEFFLIB:
             scores, embedding = outputs
             outputs = [embedding, *_split_scores(scores, self.spec, self._network.place)]
-        named = dict(zip(_names(self.spec), outputs, strict=True))
+        named = dict(zip(self.spec.outputs, outputs, strict=True))
         self._check_shapes(named, len(part))
         logits = named.get(EXPRESSION_OUTPUT, np.empty((len(part), 0), np.float32))
         valence, arousal = (named[name].reshape(len(part)) if name in named else None for name in VALENCE_AROUSAL)
@@ -204,7 +204,7 @@ def _split_scores(scores: FloatArray, spec: BackboneSpec, place: str) -> list[Fl
 def _output_names(network: Network, spec: BackboneSpec) -> tuple[str, ...]:
     if spec.form is Form.EMOTIEFFLIB:
         return network.output_names
-    names = _names(spec)
+    names = spec.outputs
     missing = [name for name in names if name not in network.output_names]
     if missing:
         raise ModelFileError(
@@ -212,14 +212,6 @@ def _output_names(network: Network, spec: BackboneSpec) -> tuple[str, ...]:
             f"{', '.join(network.output_names)}"
         )
     return names
-
-
-def _names(spec: BackboneSpec) -> tuple[str, ...]:
-    """Return what the outputs of the affectline form are called."""
-    expressions = (EXPRESSION_OUTPUT,) if spec.labels else ()
-    values = VALENCE_AROUSAL if spec.has_valence_arousal else ()
-    units = (ACTION_UNIT_OUTPUT,) if spec.action_units else ()
-    return (EMBEDDING_OUTPUT, *expressions, *values, *units)
 
 
 def _batch_size(network: Network, spec: BackboneSpec) -> int:

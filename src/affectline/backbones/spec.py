@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final, TypeGuard
 
 from affectline.errors import ModelFileError
-from affectline.labels import ActionUnit, Expression, Task
+from affectline.labels import VALENCE_AROUSAL, ActionUnit, Expression, Task
 from affectline.records import CropPolicy
 
 
@@ -87,6 +87,14 @@ class BackboneSpec:
     version: str
     source: str
     action_units: tuple[ActionUnit, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What the outputs of the affectline form are called, in the order in which they are used here."""
+        expressions = (EXPRESSION_OUTPUT,) if self.labels else ()
+        values = VALENCE_AROUSAL if self.has_valence_arousal else ()
+        units = (ACTION_UNIT_OUTPUT,) if self.action_units else ()
+        return (EMBEDDING_OUTPUT, *expressions, *values, *units)
 
     def gives(self, task: Task) -> bool:
         """Return whether the network has outputs of its own for a task."""

@@ -8,12 +8,12 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from affectline.backbones import Backbone
 from affectline.datasets.ferplus import FerPlusSplit, official_labels, plurality_labels, vote_shares
 from affectline.errors import InputError, ShapeError
+from affectline.evaluation.calibration import calibration_error, fit_temperature
 from affectline.labels import FERPLUS_8, Expression, Task
 from affectline.metrics.report import Report, make_report
 from affectline.progress import ProgressHook, ignore_progress
@@ -22,9 +22,7 @@ from affectline.records import FloatArray
 MANY: Final = 50
 """Classes with more images than that make up the macro F1 that says something: of the test set, six."""
 
-ECE_BINS: Final = 15
 _BATCH: Final = 64
-_TEMPERATURES: Final = (0.05, 20.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ class FerPlusEvaluation:
     Attributes:
         official: by the official protocol (`datasets.ferplus.official_labels`).
         plurality: by the most votes alone.
-        calibration_error: expected calibration error in `ECE_BINS` bins on the images of `plurality`, of the
+        calibration_error: expected calibration error in 15 bins on the images of `plurality`, of the
             probabilities at the backbone's temperature.
         likelihood: mean log likelihood of a vote, nats, at most 0: how well the probabilities tell how people
             disagree.
@@ -138,23 +136,6 @@ def wilson(hits: float, n: float, z: float = 1.959964) -> tuple[float, float]:
     return float((middle - reach) / scale), float((middle + reach) / scale)
 
 
-def calibration_error(probabilities: NDArray[np.floating], truth: NDArray[np.integer], bins: int = ECE_BINS) -> float:
-    """Return the expected calibration error of the likeliest class (Guo et al. 2017), equal bins over [0, 1].
-
-    Args:
-        probabilities: shape (n, K), n >= 1.
-        truth: shape (n,).
-        bins: how many.
-    """
-    if not len(truth):
-        raise ShapeError("calibration needs at least one image")
-    confidence = probabilities.max(axis=1)
-    is_right = probabilities.argmax(axis=1) == truth
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.bincount(place, is_right - confidence, bins)
-    return float(np.abs(gaps).sum() / len(truth))
-
-
 def vote_likelihood(logits: FloatArray, votes: NDArray[np.integer], temperature: float) -> float:
     """Return the mean over images of the log likelihood of a vote for the classes that the logits know, nats."""
     known = np.isfinite(logits).all(axis=0)
@@ -163,7 +144,7 @@ def vote_likelihood(logits: FloatArray, votes: NDArray[np.integer], temperature:
     return float((shares * logs).sum(axis=1).mean())
 
 
-def fit_temperature(logits: FloatArray, votes: NDArray[np.integer]) -> float:
+def fit_to_plurality(logits: FloatArray, votes: NDArray[np.integer]) -> float:
     """Return the temperature with the highest likelihood of the plurality vote; fit it on the validation split.
 
     A probability then says how likely it is that most people would name the class. (The likelihood of single votes
@@ -176,15 +157,4 @@ def fit_temperature(logits: FloatArray, votes: NDArray[np.integer]) -> float:
     """
     plurality = plurality_labels(votes)
     counts = plurality >= 0
-    values, truth = logits[counts].astype(np.float64), plurality[counts]
-
-    def badness(log_t: float) -> float:
-        return -float(log_softmax(values / np.exp(log_t), axis=1)[np.arange(len(truth)), truth].mean())
-
-    found = minimize_scalar(
-        badness,
-        bounds=tuple(np.log(_TEMPERATURES)),
-        method="bounded",
-        options={"xatol": 1e-4},
-    )
-    return float(np.exp(found.x))
+    return fit_temperature(logits[counts], plurality[counts])

@@ -35,6 +35,9 @@ class MlpHead:
         layers: at least one.
         mean, scale: shape (width of the input,), float32: the network sees `(x - mean) / scale`.
 
+    Attributes:
+        folded: the layers for the raw input: standardising is part of the first.
+
     Raises:
         ModelFileError: the shapes do not fit each other or the labels, or a number is not finite.
     """
@@ -59,7 +62,7 @@ class MlpHead:
         first = layers[0]
         weight = first.weight.astype(np.float64) / scale
         folded = DenseLayer(weight.astype(np.float32), (first.bias - weight @ mean).astype(np.float32))
-        self._folded = (folded, *layers[1:])
+        self.folded = (folded, *layers[1:])
 
     def with_card(self, card: HeadCard) -> MlpHead:
         """Return the same network with another card."""
@@ -72,12 +75,12 @@ class MlpHead:
             InputError: the features of the head's backbone are missing, of another width, or not finite.
         """
         values = _inputs(features, self.card, self.parts, len(self.mean))
-        *hidden, last = self._folded
+        *hidden, last = self.folded
         for layer in hidden:
             values = values @ layer.weight.T
             values += layer.bias
             np.maximum(values, 0.0, out=values)
-        return _activated(values @ last.weight.T + last.bias, self.card.task)
+        return activated(values @ last.weight.T + last.bias, self.card.task)
 
     def settings(self) -> dict[str, JsonValue]:
         """Return what the file says besides the card."""
@@ -162,7 +165,8 @@ def features_of(digest: str, name: str, features: Mapping[str, FaceFeatures]) ->
     return features[digest]
 
 
-def _activated(values: FloatArray, task: Task) -> FloatArray:
+def activated(values: FloatArray, task: Task) -> FloatArray:
+    """Return the task's activation of raw outputs, shape (n, K): tanh, softmax or the logistic function."""
     if task is Task.VA:
         return np.tanh(values)
     return np.asarray(softmax(values, axis=1) if task is Task.EXPR else expit(values), np.float32)

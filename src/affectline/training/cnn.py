@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from affectline.assets import ASSETS, fetch
-from affectline.errors import InputError, InputFileError, ModelFileError
+from affectline.errors import InputError, ModelFileError
+from affectline.features import FeaturePart
+from affectline.heads.mlp import MlpHead
+from affectline.training.weights import read_weights
 
 IMAGENET: Final = "imagenet"
 IMAGENET_STARTS: Final[Mapping[str, str]] = {"tf_efficientnet_lite0": "efficientnet_lite0_imagenet"}
@@ -31,24 +33,32 @@ class FaceNetwork(nn.Module):
         n_outputs: width of the last layer.
         drop: share of the embedding that is dropped while training.
         drop_path: stochastic depth (Huang et al. 2016), the share of the last block.
+        hidden: width of a hidden layer between embedding and outputs, with ReLU; 0 for none.
 
     Raises:
         InputError: timm has no such architecture.
     """
 
-    def __init__(self, arch: str, n_outputs: int, drop: float = 0.0, drop_path: float = 0.0) -> None:
+    def __init__(self, arch: str, n_outputs: int, drop: float = 0.0, drop_path: float = 0.0, hidden: int = 0) -> None:
         super().__init__()
         if not timm.is_model(arch):
             near = ", ".join(timm.list_models(f"*{arch.rsplit('_', 1)[-1]}*")[:5]) or "none alike"
             raise InputError(f"timm {timm.__version__} has no architecture {arch!r}; there are {near}")
         self.trunk = timm.create_model(arch, pretrained=False, num_classes=0, drop_path_rate=drop_path)
         self.drop = nn.Dropout(drop)
-        self.classifier = nn.Linear(self.trunk.num_features, n_outputs)
+        widths = (self.trunk.num_features, *((hidden,) if hidden else ()), n_outputs)
+        layers: list[nn.Module] = [nn.Linear(before, after) for before, after in pairwise(widths)]
+        self.classifier = nn.Sequential(layers[0], nn.ReLU(), layers[1]) if hidden else layers[0]
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Return the embeddings (n, D) and the outputs (n, K) of pictures (n, 3, S, S)."""
         embedding = self.trunk(pictures)
         return embedding, self.classifier(self.drop(embedding))
+
+    @property
+    def layers(self) -> list[nn.Linear]:
+        """The layers behind the embedding; ReLU is between them."""
+        return [layer for layer in self.classifier.modules() if isinstance(layer, nn.Linear)]
 
 
 def load_start(network: FaceNetwork, arch: str, start: str | Path, *, offline: bool = False) -> None:
@@ -67,7 +77,7 @@ def load_start(network: FaceNetwork, arch: str, start: str | Path, *, offline: b
         InputFileError: the file cannot be read.
         ModelFileError: it is of another architecture; the first tensors that differ are named.
     """
-    weights = _imagenet(network, arch, offline) if start == IMAGENET else _from_file(Path(start))
+    weights = _imagenet(network, arch, offline) if start == IMAGENET else read_weights(Path(start))[0]
     own = network.state_dict()
     last = {name for name in own if name.startswith(CLASSIFIER)}
     if any(name not in weights or weights[name].shape != own[name].shape for name in last):
@@ -88,11 +98,28 @@ def _check(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], optional: s
         raise ModelFileError(f"{what}: {'; '.join(wrong[:_SHOWN])}{more}")
 
 
-def _from_file(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputFileError(f"cannot read the weights {path}: {error}; give a safetensors file") from error
+def copy_head(network: FaceNetwork, head: MlpHead) -> None:
+    """Put the layers of a trained head behind the embedding, so that the whole network begins with what it knows.
+
+    Args:
+        network: with a hidden layer as the head has it, and its labels.
+        head: a perceptron on the embedding of the very backbone that the network begins with.
+
+    Raises:
+        ModelFileError: it is another kind of perceptron.
+    """
+    folded = head.folded
+    shapes = [tuple(layer.weight.shape) for layer in network.layers]
+    if head.parts != (FeaturePart.EMBEDDING,) or [layer.weight.shape for layer in folded] != shapes:
+        given = " and ".join(str(layer.weight.shape) for layer in folded)
+        raise ModelFileError(
+            f"the head has the layers {given} on {'+'.join(part.value for part in head.parts)}; behind this network "
+            f"fit {' and '.join(map(str, shapes))} on embedding"
+        )
+    with torch.no_grad():
+        for layer, known in zip(network.layers, folded, strict=True):
+            layer.weight.copy_(torch.from_numpy(known.weight))
+            layer.bias.copy_(torch.from_numpy(known.bias))
 
 
 def _imagenet(network: FaceNetwork, arch: str, offline: bool) -> dict[str, Tensor]:

@@ -103,36 +103,45 @@ def only_backbone(data: LabelledTables) -> FeatureInfo:
     return infos[0]
 
 
-def check_examples(data: LabelledTables, target: NDArray[np.generic], allow_empty: bool) -> None:
+def check_targets(
+    task: Task, labels: tuple[str, ...], target: NDArray[np.generic], source: str, *, allow_empty: bool
+) -> None:
     """Refuse to learn a class that has no examples, a unit that is always or never on, a number that never changes.
+
+    Args:
+        task: of what the labels are.
+        labels: in order.
+        target: the labels of n faces.
+        source: what they are, for messages.
+        allow_empty: classes and units without examples are no reason.
 
     Raises:
         InputError: what cannot be learned is named, with the number of frames of each class or unit.
     """
     if len(target) < FEWEST_EXAMPLES:
         raise InputError(
-            f"{data.source} has {len(target)} labelled frames with a face; training needs at least {FEWEST_EXAMPLES}"
+            f"{source} has {len(target)} labelled frames with a face; training needs at least {FEWEST_EXAMPLES}"
         )
-    if data.task is Task.EXPR and len(np.unique(target)) == 1:
-        raise InputError(f"all labelled frames of {data.source} are {data.labels[target[0]]}; there is nothing to tell")
-    if data.task is Task.VA:
-        constant = [label for label, values in zip(data.labels, target.T, strict=True) if np.ptp(values) == 0]
+    if task is Task.EXPR and len(np.unique(target)) == 1:
+        raise InputError(f"all labelled frames of {source} are {labels[target[0]]}; there is nothing to tell")
+    if task is Task.VA:
+        constant = [label for label, values in zip(labels, target.T, strict=True) if np.ptp(values) == 0]
         if constant:
             raise InputError(
-                f"{' and '.join(constant)} of {data.source} is the same in every frame; there is nothing to learn"
+                f"{' and '.join(constant)} of {source} is the same in every frame; there is nothing to learn"
             )
         return
     if allow_empty:
         return
-    if data.task is Task.EXPR:
-        counts = np.bincount(np.asarray(target, np.int64), minlength=len(data.labels))
-        missing = [label for label, count in zip(data.labels, counts, strict=True) if not count]
+    if task is Task.EXPR:
+        counts = np.bincount(np.asarray(target, np.int64), minlength=len(labels))
+        missing = [label for label, count in zip(labels, counts, strict=True) if not count]
     else:
         counts = np.asarray(target, np.float64).sum(axis=0).astype(np.int64)
-        missing = [label for label, n in zip(data.labels, counts, strict=True) if n in {0, len(target)}]
+        missing = [label for label, n in zip(labels, counts, strict=True) if n in {0, len(target)}]
     if missing:
-        table = ", ".join(f"{label} {count}" for label, count in zip(data.labels, counts, strict=True))
+        table = ", ".join(f"{label} {count}" for label, count in zip(labels, counts, strict=True))
         raise InputError(
-            f"{data.source} has no examples to tell {', '.join(missing)} by (of {len(target)} frames: {table}); add "
+            f"{source} has no examples to tell {', '.join(missing)} by (of {len(target)} frames: {table}); add "
             "videos that show it, or train without it by --allow-empty-classes"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -13,16 +13,17 @@ import onnx
 import onnxruntime
 import torch
 from onnx import numpy_helper
+from torch import Tensor, nn
 
 from affectline.atomic_file import complete_file
 from affectline.backbones.network import Network
 from affectline.backbones.session import METADATA_KEY
 from affectline.backbones.spec import BackboneSpec, describe
 from affectline.errors import ModelFileError
+from affectline.labels import Task
 from affectline.records import FloatArray
 from affectline.training.cnn import FaceNetwork
 
-OUTPUTS: Final = ("embedding", "expression_logits")
 OPSET: Final = 18
 TOLERANCE: Final = 1e-4
 """Of the largest value: how far the float32 file may be from PyTorch."""
@@ -41,6 +42,7 @@ class Exported:
         size_bytes: of its content.
         difference: of the float32 network to PyTorch, by output, relative to the largest value.
         half_difference: of the file to the float32 network, by output, absolute; 0 where float32 was kept.
+        plain: the float32 network.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class Exported:
     size_bytes: int
     difference: dict[str, float]
     half_difference: dict[str, float]
+    plain: onnx.ModelProto = field(repr=False)
 
 
 def export_backbone(
@@ -56,7 +59,7 @@ def export_backbone(
     """Write a network as a backbone file, if it computes what PyTorch does.
 
     Args:
-        network: with an expression head of the spec's labels.
+        network: its outputs are of the one task that the spec gives, in the order of the spec's labels.
         spec: written into the file.
         path: of the ONNX file.
         probes: shape (n, 3, S, S), inputs on which outputs are compared: faces, not noise.
@@ -66,18 +69,18 @@ def export_backbone(
         ModelFileError: the outputs differ by more than `TOLERANCE`.
         OutputError: the file cannot be written.
     """
-    network = network.eval()
-    plain = _simplified(_exported(network, spec.size))
+    named = _NamedOutputs(network, spec).eval()
+    plain = _simplified(_exported(named, spec))
     onnx.helper.set_model_props(plain, {METADATA_KEY: describe(spec)})
-    expected = _run_torch(network, probes)
-    given = _run_onnx(plain.SerializeToString(), probes)
+    expected = _run_torch(named, probes, spec)
+    given = _run_onnx(plain.SerializeToString(), probes, spec)
     difference = {
-        name: float(np.abs(given[name] - expected[name]).max() / np.abs(expected[name]).max()) for name in OUTPUTS
+        name: float(np.abs(given[name] - expected[name]).max() / np.abs(expected[name]).max()) for name in spec.outputs
     }
     if max(difference.values()) > TOLERANCE:
         raise ModelFileError(f"the ONNX file differs from PyTorch by {difference}, more than {TOLERANCE}; report this")
     content = (_halved(plain) if half else plain).SerializeToString()
-    stored = _run_onnx(content, probes)
+    stored = _run_onnx(content, probes, spec)
     with complete_file(path) as file:
         file.write(content)
     return Exported(
@@ -85,17 +88,32 @@ def export_backbone(
         hashlib.sha256(content).hexdigest(),
         len(content),
         difference,
-        {name: float(np.abs(stored[name] - given[name]).max()) for name in OUTPUTS},
+        {name: float(np.abs(stored[name] - given[name]).max()) for name in spec.outputs},
+        plain,
     )
 
 
-def _exported(network: FaceNetwork, size: int) -> onnx.ModelProto:
-    example = torch.zeros(2, 3, size, size)
+class _NamedOutputs(nn.Module):
+    """A network whose outputs are those of the affectline form."""
+
+    def __init__(self, network: FaceNetwork, spec: BackboneSpec) -> None:
+        super().__init__()
+        self.network = network
+        self.has_values = spec.gives(Task.VA)
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        embedding, outputs = self.network(pictures)
+        if self.has_values:
+            return embedding, *torch.tanh(outputs).unbind(dim=1)
+        return embedding, outputs
+
+
+def _exported(network: nn.Module, spec: BackboneSpec) -> onnx.ModelProto:
     program = torch.onnx.export(
         network,
-        (example,),
+        (torch.zeros(2, 3, spec.size, spec.size),),
         input_names=["input"],
-        output_names=list(OUTPUTS),
+        output_names=list(spec.outputs),
         dynamic_shapes={"pictures": {0: torch.export.Dim("n")}},
         opset_version=OPSET,
         dynamo=True,
@@ -143,14 +161,14 @@ def _halved(network: onnx.ModelProto) -> onnx.ModelProto:
     return halved
 
 
-def _run_torch(network: FaceNetwork, probes: FloatArray) -> dict[str, FloatArray]:
+def _run_torch(network: nn.Module, probes: FloatArray, spec: BackboneSpec) -> dict[str, FloatArray]:
     with torch.inference_mode():
         outputs = network(torch.from_numpy(probes))
-    return {name: output.numpy() for name, output in zip(OUTPUTS, outputs, strict=True)}
+    return {name: output.numpy() for name, output in zip(spec.outputs, outputs, strict=True)}
 
 
-def _run_onnx(content: bytes, probes: FloatArray) -> dict[str, FloatArray]:
+def _run_onnx(content: bytes, probes: FloatArray, spec: BackboneSpec) -> dict[str, FloatArray]:
     network = Network(content, "the exported network")
     # One by one and together: the number of pictures must be open.
-    parts = [network.run(probes[start:stop], list(OUTPUTS)) for start, stop in ((0, 1), (1, len(probes)))]
-    return {name: np.concatenate([part[place] for part in parts]) for place, name in enumerate(OUTPUTS)}
+    parts = [network.run(probes[start:stop], spec.outputs) for start, stop in ((0, 1), (1, len(probes)))]
+    return {name: np.concatenate([part[place] for part in parts]) for place, name in enumerate(spec.outputs)}

@@ -6,22 +6,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
-from safetensors.torch import save
 
-from affectline.atomic_file import complete_file
 from affectline.backbones import BACKBONES, load_backbone
-from affectline.backbones.preprocess import Preprocessor
 from affectline.backbones.spec import BackboneSpec, Interpolation, ResizeStep
-from affectline.datasets.ferplus import SIZE, load_ferplus
-from affectline.errors import InputError, OutputError
-from affectline.evaluation.ferplus import FerPlusEvaluation, evaluate_ferplus, ferplus_logits, fit_temperature
+from affectline.datasets.ferplus import SIZE, FerPlusSplit, load_ferplus
+from affectline.errors import InputError
+from affectline.evaluation.ferplus import FerPlusEvaluation, evaluate_ferplus, ferplus_logits, fit_to_plurality
 from affectline.labels import FERPLUS_8
 from affectline.records import FloatArray
 from affectline.training.cnn import IMAGENET, FaceNetwork, load_start
 from affectline.training.curve import write_log
-from affectline.training.export import Exported, export_backbone
+from affectline.training.export import Exported
 from affectline.training.finetune import (
     EpochRecord,
     FinetuneData,
@@ -31,13 +27,13 @@ from affectline.training.finetune import (
     run_network,
 )
 from affectline.training.finetune_params import FinetuneParams
+from affectline.training.finish import make_folder, write_network
 from affectline.training.losses import make_share_loss
-from affectline.training.model_card import write_card
+from affectline.training.model_card import FERPLUS_LIMITS, Card, ferplus_figures, write_card
 from affectline.training.pictures import FerPlusPictures
 from affectline.training.teachers import Teachers
 
 SCORE: Final = "mean accuracy of both protocols"
-_PROBES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +47,7 @@ class FerPlusRecipe:
         size: side of the network's input, pixels.
         params: how.
         teachers: backbone files whose opinion of what the network is shown joins the votes (`training.teachers`).
+        int8: write that form of the file too.
         version, licence, source: for the file's description.
     """
 
@@ -60,8 +57,9 @@ class FerPlusRecipe:
     size: int = 96
     params: FinetuneParams = field(default_factory=FinetuneParams)
     teachers: tuple[Path, ...] = ()
+    int8: bool = False
     version: str = "1"
-    licence: str = "Apache-2.0"
+    licence: str = "Apache-2.0; the photographs were collected for research: mind their terms"
     source: str = "affectline finetune"
 
     def __post_init__(self) -> None:
@@ -102,7 +100,7 @@ class FerPlusTrained:
 
 
 def train_on_ferplus(recipe: FerPlusRecipe, out: Path, run: FinetuneRun) -> FerPlusTrained:
-    """Train a backbone and write `NAME.onnx`, `weights.safetensors`, `metrics.csv`, `curve.png` and `card.md`.
+    """Train a backbone and write `NAME.onnx`, `weights.safetensors`, `metrics.csv`, `curve.png`, `card.md`.
 
     Everything is chosen on the validation split; the test split is not looked at.
 
@@ -114,7 +112,7 @@ def train_on_ferplus(recipe: FerPlusRecipe, out: Path, run: FinetuneRun) -> FerP
     Raises:
         AffectlineError: the data cannot be read, there is no such start, or a file cannot be written.
     """
-    _make(out)
+    make_folder(out)
     splits = load_ferplus(recipe.data)
     params, spec = recipe.params, recipe.spec
     torch.manual_seed(params.seed)
@@ -132,25 +130,32 @@ def train_on_ferplus(recipe: FerPlusRecipe, out: Path, run: FinetuneRun) -> FerP
 
     best, log = finetune(network, data, params, replace(run, on_epoch=keep))
     logits = run_network(best, valid, spec)
-    temperature = fit_temperature(logits, valid.votes)
-    with complete_file(out / "weights.safetensors") as file:
-        file.write(save({name: tensor.contiguous() for name, tensor in best.state_dict().items()}))
-    prepare = Preprocessor(spec)
-    probes = np.stack([prepare(np.dstack([image] * 3)) for image in valid.images[:_PROBES]])
-    described = replace(spec, temperature=round(temperature, 4))
-    exported = export_backbone(best, described, out / f"{recipe.name}.onnx", probes)
-    stored = load_backbone(exported.path)
-    found = evaluate_ferplus(ferplus_logits(stored, splits["valid"]), splits["valid"].votes, temperature)
-    trained = FerPlusTrained(exported, found, temperature, log)
-    write_card(out / "card.md", recipe.name, spec, params, trained)
-    return trained
+    described = replace(spec, temperature=round(fit_to_plurality(logits, valid.votes), 4))
+    exported, small = write_network(best, params.arch, described, train, out, recipe.int8)
+    found = _evaluated(exported.path, splits["valid"])
+    words = None if small is None else (small, _beside(_evaluated(small, splits["valid"]), found))
+    then = (
+        f"For figures on the test split run `affectline evaluate ferplus {exported.path.name} --data FERPLUS.npz --on "
+        "test`."
+    )
+    figures = ferplus_figures(found)
+    card = Card(described, params, exported, "the validation split", figures, then, FERPLUS_LIMITS, words)
+    write_card(out / "card.md", card)
+    return FerPlusTrained(exported, found, described.temperature, log)
 
 
-def _make(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make {out}: {error.strerror}; choose another folder") from error
+def _evaluated(path: Path, valid: FerPlusSplit) -> FerPlusEvaluation:
+    """Return how good a file is, as it will be used."""
+    backbone = load_backbone(path)
+    return evaluate_ferplus(ferplus_logits(backbone, valid), valid.votes, backbone.spec.temperature)
+
+
+def _beside(small: FerPlusEvaluation, whole: FerPlusEvaluation) -> str:
+    pairs = (
+        ("official accuracy", small.official.report.accuracy, whole.official.report.accuracy),
+        ("plurality accuracy", small.plurality.report.accuracy, whole.plurality.report.accuracy),
+    )
+    return ", ".join(f"{name} {ours or 0.0:.2%} instead of {other or 0.0:.2%}" for name, ours, other in pairs)
 
 
 def scorer(valid: FerPlusPictures) -> Scorer:

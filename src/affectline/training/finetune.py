@@ -23,13 +23,13 @@ from affectline.errors import InputError
 from affectline.pipeline import in_background
 from affectline.progress import ProgressHook, ignore_progress
 from affectline.records import FloatArray
-from affectline.training.augment import NO_AUGMENTATION, augment
+from affectline.training.augment import augment
 from affectline.training.checkpoint import load_state, save_state
 from affectline.training.cnn import FaceNetwork
 from affectline.training.finetune_params import FinetuneParams
 from affectline.training.losses import Loss
 from affectline.training.optimisers import ADAM_STATE, climb, climb_down, make_optimiser
-from affectline.training.pictures import PictureSet, as_input, order_of, shrink
+from affectline.training.pictures import PictureSet, as_input, as_inputs, order_of, shrink
 
 _READ_AHEAD: Final = 8
 _SCORE_BATCH: Final = 128
@@ -374,13 +374,9 @@ def run_network(network: FaceNetwork, pictures: PictureSet, spec: BackboneSpec) 
     network.eval()
     device = next(network.parameters()).device
     parts = []
-    rng = np.random.default_rng(0)
     with torch.inference_mode():
         for start in range(0, len(pictures), _SCORE_BATCH):
-            batch = [
-                as_input(augment(shrink(pictures.picture(n), spec), spec.size, NO_AUGMENTATION, rng), spec)
-                for n in range(start, min(start + _SCORE_BATCH, len(pictures)))
-            ]
-            _, outputs = network(torch.from_numpy(np.stack(batch)).to(device))
+            batch = as_inputs(pictures, range(start, min(start + _SCORE_BATCH, len(pictures))), spec)
+            _, outputs = network(torch.from_numpy(batch).to(device))
             parts.append(outputs.cpu().numpy())
     return np.concatenate(parts)

@@ -10,20 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from affectline.evaluation.sequence_scores import decide
 from affectline.features import FeaturePart
 from affectline.heads.head import HeadCard
 from affectline.heads.mlp import DenseLayer, MlpHead
 from affectline.labels import Task
 from affectline.metrics.report import make_report
-from affectline.postprocess.thresholds import FIXED_THRESHOLD
 from affectline.progress import ProgressHook, ignore_progress
 from affectline.records import FaceFeatures, FloatArray
 from affectline.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from affectline.training.examples import Examples, check_examples
+from affectline.training.examples import Examples, check_targets
 from affectline.training.losses import Loss, make_loss
 from affectline.training.params import TrainParams, batch_for
 
@@ -76,7 +75,7 @@ def train_perceptron(
         card: task, labels and backbone of the head.
         train: what to learn from.
         valid: what decides when to stop, by the task's own metric on single frames: mean CCC, macro F1 of the
-            argmax, or mean F1 at `FIXED_THRESHOLD`.
+            argmax, or mean F1 at 0.5.
         params: how.
         run: checkpoints and progress.
 
@@ -84,7 +83,8 @@ def train_perceptron(
         InputError: a class has no examples, or a feature is not finite.
         ResumeError: the checkpoint is of another run.
     """
-    check_examples(train.data, train.target, params.allow_empty_classes)
+    data = train.data
+    check_targets(data.task, data.labels, train.target, data.source, allow_empty=params.allow_empty_classes)
     fit = _Fit(card, train, valid, params)
     settings = fit.settings()
     if run.resume and run.checkpoint is not None:
@@ -179,7 +179,7 @@ class _Fit:
         head = self._head(self._mean_weights)
         digest = self._card.backbones[0].digest
         parts = [head.score({digest: _as_features(inputs)}) for inputs, _ in self._valid.batches(16_384, None)]
-        decided = decide_frames(self._card.task, np.concatenate(parts))
+        decided = decide(self._card.task, np.concatenate(parts))
         return make_report(self._card.task, self._valid.target, decided, self._card.labels).p
 
     def _head(self, weights: list[Tensor]) -> MlpHead:
@@ -220,13 +220,6 @@ class _Fit:
 
 
 _ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
-
-
-def decide_frames(task: Task, scores: FloatArray) -> NDArray[np.generic]:
-    """Return the decisions on scores without any tuning: as they are, the argmax, or from `FIXED_THRESHOLD` on."""
-    if task is Task.VA:
-        return scores
-    return np.argmax(scores, axis=1) if task is Task.EXPR else scores >= FIXED_THRESHOLD
 
 
 def _first_weights(width: int, hidden: int, n_labels: int, seed: int) -> list[Tensor]:

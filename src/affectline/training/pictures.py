@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import cv2
@@ -11,7 +13,11 @@ from numpy.typing import NDArray
 
 from affectline.backbones.spec import BackboneSpec, Colour, Interpolation
 from affectline.datasets.ferplus import FerPlusSplit, vote_shares
+from affectline.datasets.labelled_crops import LabelledCrops
+from affectline.images import read_image
+from affectline.labels import Task
 from affectline.records import FloatArray, UInt8Array
+from affectline.training.augment import NO_AUGMENTATION, augment
 
 
 class PictureSet(Protocol):
@@ -55,6 +61,40 @@ class FerPlusPictures:
     def picture(self, index: int) -> UInt8Array:
         """Return an image, shape (48, 48)."""
         return np.asarray(self.images[index], np.uint8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CropPictures:
+    """Labelled crops with targets as training takes them.
+
+    Attributes:
+        files: n pictures.
+        targets: shape (n, K), float32: VA in [-1, 1], EXPR 1 for the class and 0 for the others, AU 0 or 1.
+    """
+
+    files: Sequence[Path]
+    targets: FloatArray
+
+    @classmethod
+    def of(cls, crops: LabelledCrops) -> CropPictures:
+        """Return the pictures of labelled crops."""
+        if crops.task is Task.EXPR:
+            return cls(crops.files, np.eye(len(crops.labels), dtype=np.float32)[crops.target])
+        return cls(crops.files, np.asarray(crops.target, np.float32))
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def picture(self, index: int) -> UInt8Array:
+        """Return a crop, shape (height, width, 3), RGB."""
+        return read_image(self.files[index])
+
+
+def as_inputs(pictures: PictureSet, rows: Sequence[int], spec: BackboneSpec) -> FloatArray:
+    """Return some pictures, unchanged, as the network gets them: shape (n, 3, S, S), float32."""
+    rng = np.random.default_rng(0)
+    small = (shrink(pictures.picture(row), spec) for row in rows)
+    return np.stack([as_input(augment(picture, spec.size, NO_AUGMENTATION, rng), spec) for picture in small])
 
 
 def shrink(picture: UInt8Array, spec: BackboneSpec) -> UInt8Array:

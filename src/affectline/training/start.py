@@ -1,0 +1,152 @@
+"""With what a network for a task begins: architecture, preprocessing, weights, perhaps the layers of a trained head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import timm
+import torch
+
+from affectline.backbones.registry import MTCNN_CROP
+from affectline.backbones.spec import BackboneSpec, Colour, Form, Interpolation, ResizeStep
+from affectline.errors import InputError, ModelFileError
+from affectline.heads.head_file import load_head
+from affectline.heads.mlp import MlpHead
+from affectline.labels import ActionUnit, Expression, Task
+from affectline.training.cnn import IMAGENET, FaceNetwork, copy_head, load_start
+from affectline.training.finetune_params import FinetuneParams
+from affectline.training.weights import AboutWeights, read_weights
+
+DEFAULT_SIZE: Final = 112
+"""Of Aff-Wild2's aligned crops, pixels."""
+
+MIN_SIZE: Final = 32
+MAX_SIZE: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """With what a network begins.
+
+    Attributes:
+        init: `imagenet`, or weights that an earlier run wrote.
+        arch: a timm architecture; None takes that of the weights, `tf_efficientnet_lite0` without.
+        size: of the input, pixels; None takes that of the weights, `DEFAULT_SIZE` without.
+        colour: None takes that of the weights, RGB without.
+        head: a perceptron that was trained on the embedding of the backbone of these weights; its layers come behind.
+    """
+
+    init: str | Path = IMAGENET
+    arch: str | None = None
+    size: int | None = None
+    colour: Colour | None = None
+    head: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.size is not None and not MIN_SIZE <= self.size <= MAX_SIZE:
+            raise InputError(f"the input of a network is {MIN_SIZE} to {MAX_SIZE} pixels wide, got {self.size}")
+
+    def about(self) -> AboutWeights | None:
+        """Return what the weights say of themselves.
+
+        Raises:
+            InputFileError: they cannot be read.
+        """
+        return None if self.init == IMAGENET else read_weights(Path(self.init))[1]
+
+
+def plan(start: Start, default_arch: str, name: str) -> tuple[str, BackboneSpec]:
+    """Return the architecture, and how its pictures are made; outputs and words are still those of the start.
+
+    Raises:
+        InputError: there is no such architecture.
+        InputFileError: the weights cannot be read.
+    """
+    about = start.about()
+    arch = start.arch or (default_arch if about is None else about.arch)
+    if not timm.is_model(arch):
+        raise InputError(f"timm {timm.__version__} has no architecture {arch!r}")
+    spec = _plain_spec(arch, name) if about is None else replace(about.spec, name=name)
+    size = start.size or spec.size
+    if size != spec.size:
+        spec = replace(spec, size=size, resize=(ResizeStep(Interpolation.LINEAR, size),))
+    return arch, replace(spec, colour=start.colour or spec.colour)
+
+
+def _plain_spec(arch: str, name: str) -> BackboneSpec:
+    known = timm.get_pretrained_cfg(arch)
+    mean, std = ((0.5,) * 3, (0.5,) * 3) if known is None else (known.mean, known.std)
+    return BackboneSpec(
+        name=name,
+        form=Form.AFFECTLINE,
+        labels=(),
+        has_valence_arousal=True,
+        size=DEFAULT_SIZE,
+        mean=mean,
+        std=std,
+        colour=Colour.RGB,
+        resize=(ResizeStep(Interpolation.LINEAR, DEFAULT_SIZE),),
+        crop=MTCNN_CROP,
+        temperature=1.0,
+        training_data="ImageNet",
+        licence="as its training data allow",
+        version="1",
+        source="affectline finetune",
+    )
+
+
+def for_task(spec: BackboneSpec, task: Task, labels: tuple[str, ...], training_data: str) -> BackboneSpec:
+    """Return the spec of a network with the outputs of one task."""
+    return replace(
+        spec,
+        labels=tuple(Expression(label) for label in labels) if task is Task.EXPR else (),
+        action_units=tuple(ActionUnit(label) for label in labels) if task is Task.AU else (),
+        has_valence_arousal=task is Task.VA,
+        temperature=1.0,
+        training_data=training_data,
+        licence="as its training data allow",
+        version="1",
+        source="affectline finetune",
+    )
+
+
+def begin(start: Start, params: FinetuneParams, task: Task, labels: tuple[str, ...]) -> FaceNetwork:
+    """Return the network with its first weights; they depend on the seed.
+
+    Raises:
+        InputError: there are no ImageNet weights for the architecture, or the head is of another task or has other
+            labels.
+        ModelFileError: weights or head do not fit (the first tensors that differ are named), or the head was trained
+            on another backbone.
+    """
+    torch.manual_seed(params.seed)
+    head = None if start.head is None else _head(start, task, labels)
+    hidden = 0 if head is None or len(head.layers) == 1 else len(head.layers[0].weight)
+    network = FaceNetwork(params.arch, len(labels), params.drop, params.drop_path, hidden)
+    load_start(network, params.arch, start.init)
+    if head is not None:
+        copy_head(network, head)
+    return network
+
+
+def _head(start: Start, task: Task, labels: tuple[str, ...]) -> MlpHead:
+    path = start.head or Path()
+    head = load_head(path)
+    if not isinstance(head, MlpHead) or len(head.layers) > 2:  # noqa: PLR2004 - a hidden layer and the last one
+        raise InputError(f"{path} is no perceptron with at most one hidden layer; train it with --model mlp")
+    card = head.card
+    if card.task is not task or card.labels != labels:
+        raise InputError(
+            f"{path} gives {card.task.value} ({', '.join(card.labels)}); the labels are {task.value} "
+            f"({', '.join(labels)})"
+        )
+    about, (ref,) = start.about(), card.backbones
+    if about is None or about.backbone != ref.digest:
+        own = "other weights" if about is None else f"weights of the backbone with sha256 {about.backbone}"
+        raise ModelFileError(
+            f"{path} was trained on features of {ref.name} (sha256 {ref.digest}), but --init gives {own}; give the "
+            "weights.safetensors that lies beside that backbone"
+        )
+    return head
