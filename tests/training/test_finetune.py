@@ -307,7 +307,7 @@ class TestFerPlus:
 
     def words(self, photographs: Path, out: Path, *more: str) -> list[str]:
         sizes = ["--size", "48", "--epochs", "2", "--batch-size", "16", "--name", "bars"]
-        return ["finetune", "ferplus", "--data", str(photographs), "-o", str(out), *sizes, *more]
+        return ["finetune", "--task", "ferplus", "--data", str(photographs), "-o", str(out), *sizes, *more]
 
     def test_the_command_makes_a_backbone_with_a_card(self, photographs: Path, tmp_path: Path) -> None:
         result = CliRunner().invoke(app, self.words(photographs, tmp_path / "out"))

@@ -67,8 +67,8 @@ def load_start(network: FaceNetwork, arch: str, start: str | Path, *, offline: b
     Args:
         network: of this architecture.
         arch: its name.
-        start: `imagenet`, or a safetensors file with the weights of a `FaceNetwork`. A last layer of another width is
-            left out.
+        start: `imagenet`, or a safetensors file with the weights of a `FaceNetwork`. Layers behind the
+            embedding that are others are left out.
         offline: never use the network.
 
     Raises:
@@ -80,8 +80,9 @@ def load_start(network: FaceNetwork, arch: str, start: str | Path, *, offline: b
     weights = _imagenet(network, arch, offline) if start == IMAGENET else read_weights(Path(start))[0]
     own = network.state_dict()
     last = {name for name in own if name.startswith(CLASSIFIER)}
-    if any(name not in weights or weights[name].shape != own[name].shape for name in last):
-        weights = {name: weight for name, weight in weights.items() if name not in last}
+    given = {name for name in weights if name.startswith(CLASSIFIER)}
+    if given != last or any(weights[name].shape != own[name].shape for name in last):
+        weights = {name: weight for name, weight in weights.items() if name not in given}
     _check(weights, own, last, f"{start} is no start for {arch}")
     network.load_state_dict({**own, **weights})
 
