@@ -345,7 +345,7 @@ class TestFerPlus:
     @pytest.mark.parametrize(
         ("more", "match"),
         [
-            (("--size", "32"), "48 to 512 pixels wide, got 32"),
+            (("--size", "40"), "photographs of FER+ have 48 pixels: the input cannot be 40 wide"),
             (("--arch", "resnet_of_mine"), "has no architecture 'resnet_of_mine'"),
             (("--init", "none.safetensors"), "cannot read the weights none"),
             (("--precision", "fp8"), "fine-tuning cannot use precision=fp8"),

@@ -43,6 +43,7 @@ from affectline.training.weights import read_weights
 from faces_on_video import write_video
 
 FILES = {"card.md", "curve.png", "head.safetensors", "metrics.csv", "state.safetensors", "weights.safetensors"}
+NO_PICTURES = np.empty((0, 3, 32, 32), np.float32)
 QUICK = FinetuneParams(epochs=2, batch_size=32, learning_rate=2e-3, average=0.9, patience=5)
 
 
@@ -197,7 +198,7 @@ class TestWarmStart:
         start = Start(out / "weights.safetensors", head=tmp_path / "head.safetensors")
         arch, spec = plan(start, "none", "mine")
         assert (arch, spec.size, spec.name) == ("tf_efficientnet_lite0", 32, "mine")
-        network = begin(start, replace(QUICK, arch=arch), Task.EXPR, Task.EXPR.official_labels).eval()
+        network = begin(start, replace(QUICK, arch=arch), Task.EXPR, Task.EXPR.official_labels, NO_PICTURES).eval()
         crop = read_image(load_crops(Task.AU, CropOptions(data, "cropped"))[0].files[0])
         with torch.inference_mode():
             _, outputs = network(torch.from_numpy(backbone.prepare(crop)[None]))
@@ -231,13 +232,45 @@ class TestWarmStart:
         start = Start(out / "weights.safetensors", head=tmp_path / "head.safetensors")
         params = replace(QUICK, arch="tf_efficientnet_lite0")
         with pytest.raises(error, match=match):
-            begin(start, params, Task.EXPR, Task.EXPR.official_labels)
+            begin(start, params, Task.EXPR, Task.EXPR.official_labels, NO_PICTURES)
 
     def test_a_start_of_another_architecture_names_the_tensors(self, made: dict, data: Path, tmp_path: Path) -> None:
         more = ("--init", str(made[Task.AU][0] / "weights.safetensors"), "--arch", "tf_efficientnet_b0")
         result = CliRunner().invoke(app, words("au", data, tmp_path / "out", *more))
         assert isinstance(result.exception, ModelFileError)
         assert "is no start for tf_efficientnet_b0: trunk." in str(result.exception)
+
+
+class TestBackboneAsStart:
+    def test_it_computes_what_the_file_does_and_can_be_trained(self, made: dict, data: Path, tmp_path: Path) -> None:
+        path = made[Task.AU][0] / "my_au.onnx"
+        backbone = load_backbone(path)
+        crops = [read_image(file) for file in load_crops(Task.AU, CropOptions(data, "cropped", every=3))[0].files[:120]]
+        inputs = np.stack([backbone.prepare(crop) for crop in crops])
+        start = Start(path)
+        arch, spec = plan(start, "tf_efficientnet_lite0", "mine")
+        assert spec.size == 32
+        network = begin(start, replace(QUICK, arch=arch), Task.AU, Task.AU.official_labels, inputs)
+        with torch.inference_mode():
+            embedding, outputs = network(torch.from_numpy(inputs))
+        expected = backbone.run(inputs)
+        largest = float(np.abs(expected.embedding).max())
+        np.testing.assert_allclose(embedding.numpy(), expected.embedding, atol=1e-4 * largest)
+        np.testing.assert_allclose(outputs.numpy(), expected.au_logits, atol=1e-3)
+        # With the statistics of these pictures, training sees nearly the same features as inference.
+        network.train()
+        network.drop.p = 0.0
+        for module in network.modules():
+            if type(module).__name__ == "DropPath":
+                module.drop_prob = 0.0
+        trained, _ = network(torch.from_numpy(inputs))
+        assert np.corrcoef(trained.detach().numpy().ravel(), expected.embedding.ravel())[0, 1] > 0.98
+
+    def test_another_architecture_is_refused_with_names(self, made: dict) -> None:
+        start = Start(made[Task.AU][0] / "my_au.onnx")
+        params = replace(QUICK, arch="mobilenetv1_100")
+        with pytest.raises(ModelFileError, match=r"my_au.onnx is no start .*: trunk\..* instead of .* and \d+ more"):
+            begin(start, params, Task.AU, Task.AU.official_labels, NO_PICTURES)
 
 
 class TestOwnLabels:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 FERPLUS = "ferplus"
 TASKS = ("expr", "va", "au", FERPLUS)
-FERPLUS_SIZE = 96
 STATE_NAME = "state.safetensors"
 TASK_PATIENCE = 5
 """Epochs without a better score: few videos are soon known by heart. FER+ is trained for all its epochs."""
@@ -52,7 +51,9 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     arch: Annotated[
         str | None, typer.Option(help="Name of a timm architecture; that of --init, or tf_efficientnet_lite0.")
     ] = None,
-    init: Annotated[str, typer.Option(metavar="imagenet|FILE", help="Weights to begin with.")] = "imagenet",
+    init: Annotated[
+        str, typer.Option(metavar="imagenet|NAME|FILE", help="Weights or backbone to begin with.")
+    ] = "imagenet",
     head: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Trained perceptron to begin with behind the embedding.")
     ] = None,
@@ -219,9 +220,7 @@ def _train_on_ferplus(
     from affectline.training.start import plan
 
     arch, _ = plan(start, params.arch, session.name)
-    recipe = FerPlusRecipe(
-        data, session.name, start.init, start.size or FERPLUS_SIZE, replace(params, arch=arch), teachers, int8
-    )
+    recipe = FerPlusRecipe(data, session.name, start, replace(params, arch=arch), teachers, int8)
     with session as run:
         trained = train_on_ferplus(recipe, session.output, run)
     official, plurality = trained.valid.official.report, trained.valid.plurality.report

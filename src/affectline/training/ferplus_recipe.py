@@ -15,7 +15,7 @@ from affectline.errors import InputError
 from affectline.evaluation.ferplus import FerPlusEvaluation, evaluate_ferplus, ferplus_logits, fit_to_plurality
 from affectline.labels import FERPLUS_8
 from affectline.records import FloatArray
-from affectline.training.cnn import IMAGENET, FaceNetwork, load_start
+from affectline.training.cnn import FaceNetwork
 from affectline.training.curve import write_log
 from affectline.training.export import Exported
 from affectline.training.finetune import (
@@ -27,11 +27,15 @@ from affectline.training.finetune import (
     run_network,
 )
 from affectline.training.finetune_params import FinetuneParams
-from affectline.training.finish import make_folder, write_network
+from affectline.training.finish import calibration_inputs, make_folder, write_network
 from affectline.training.losses import make_share_loss
 from affectline.training.model_card import FERPLUS_LIMITS, Card, ferplus_figures, write_card
 from affectline.training.pictures import FerPlusPictures
+from affectline.training.start import Start, load_first_weights
 from affectline.training.teachers import Teachers
+
+DEFAULT_SIZE: Final = 96
+"""Twice the photographs' side: more is slower and no better (docs/models)."""
 
 SCORE: Final = "mean accuracy of both protocols"
 
@@ -43,8 +47,7 @@ class FerPlusRecipe:
     Attributes:
         data: the NPZ file of FER+.
         name: of the backbone.
-        init: `imagenet`, or weights of an earlier run.
-        size: side of the network's input, pixels.
+        start: with what the network begins; it has grey inputs, of 96 pixels if the start does not say.
         params: how.
         teachers: backbone files whose opinion of what the network is shown joins the votes (`training.teachers`).
         int8: write that form of the file too.
@@ -53,8 +56,7 @@ class FerPlusRecipe:
 
     data: Path
     name: str = "lite0_ferplus"
-    init: str | Path = IMAGENET
-    size: int = 96
+    start: Start = field(default_factory=Start)
     params: FinetuneParams = field(default_factory=FinetuneParams)
     teachers: tuple[Path, ...] = ()
     int8: bool = False
@@ -63,8 +65,13 @@ class FerPlusRecipe:
     source: str = "affectline finetune"
 
     def __post_init__(self) -> None:
-        if not SIZE <= self.size <= 512:  # noqa: PLR2004 - there is nothing to see in more
-            raise InputError(f"the input of a network for FER+ is {SIZE} to 512 pixels wide, got {self.size}")
+        if self.size < SIZE:
+            raise InputError(f"the photographs of FER+ have {SIZE} pixels: the input cannot be {self.size} wide")
+
+    @property
+    def size(self) -> int:
+        """Side of the network's input, pixels."""
+        return self.start.size or DEFAULT_SIZE
 
     @property
     def spec(self) -> BackboneSpec:
@@ -117,8 +124,8 @@ def train_on_ferplus(recipe: FerPlusRecipe, out: Path, run: FinetuneRun) -> FerP
     params, spec = recipe.params, recipe.spec
     torch.manual_seed(params.seed)
     network = FaceNetwork(params.arch, len(FERPLUS_8), params.drop, params.drop_path)
-    load_start(network, params.arch, recipe.init)
     train, valid = (FerPlusPictures.of(splits[name]) for name in ("train", "valid"))
+    load_first_weights(network, params.arch, recipe.start, calibration_inputs(train, spec))
     teachers = Teachers(recipe.teachers, spec, FERPLUS_8) if recipe.teachers else None
     aim = "shares of votes" if teachers is None else f"shares of votes, taught by {', '.join(teachers.digests)}"
     loss = make_share_loss(train.targets, params.label_smoothing, params.class_weights)

@@ -8,6 +8,7 @@ import numpy as np
 
 from affectline.backbones.spec import BackboneSpec
 from affectline.errors import OutputError
+from affectline.records import FloatArray
 from affectline.training.cnn import FaceNetwork
 from affectline.training.export import Exported, export_backbone
 from affectline.training.pictures import PictureSet, as_inputs
@@ -57,8 +58,13 @@ def write_network(
     if not int8:
         return exported, None
     small = out / f"{spec.name}.int8.onnx"
-    write_int8(exported.plain, as_inputs(pictures, _spread(len(pictures), CALIBRATION_PICTURES), spec), small)
+    write_int8(exported.plain, calibration_inputs(pictures, spec), small)
     return exported, small
+
+
+def calibration_inputs(pictures: PictureSet, spec: BackboneSpec) -> FloatArray:
+    """Return training pictures from which a network's statistics are taken: shape (n, 3, S, S), float32."""
+    return as_inputs(pictures, _spread(len(pictures), CALIBRATION_PICTURES), spec)
 
 
 def _spread(n: int, wanted: int) -> list[int]:

@@ -9,14 +9,18 @@ from typing import Final
 import timm
 import torch
 
+from affectline.assets import fetch
+from affectline.backbones import BACKBONES, load_backbone
 from affectline.backbones.registry import MTCNN_CROP
 from affectline.backbones.spec import BackboneSpec, Colour, Form, Interpolation, ResizeStep
 from affectline.errors import InputError, ModelFileError
 from affectline.heads.head_file import load_head
 from affectline.heads.mlp import MlpHead
 from affectline.labels import ActionUnit, Expression, Task
+from affectline.records import FloatArray
 from affectline.training.cnn import IMAGENET, FaceNetwork, copy_head, load_start
 from affectline.training.finetune_params import FinetuneParams
+from affectline.training.onnx_start import copy_from_onnx, settle
 from affectline.training.weights import AboutWeights, read_weights
 
 DEFAULT_SIZE: Final = 112
@@ -31,7 +35,8 @@ class Start:
     """With what a network begins.
 
     Attributes:
-        init: `imagenet`, or weights that an earlier run wrote.
+        init: `imagenet`; weights that an earlier run wrote (`.safetensors`); or a backbone that affectline exported, by
+            its name or file.
         arch: a timm architecture; None takes that of the weights, `tf_efficientnet_lite0` without.
         size: of the input, pixels; None takes that of the weights, `DEFAULT_SIZE` without.
         colour: None takes that of the weights, RGB without.
@@ -54,7 +59,17 @@ class Start:
         Raises:
             InputFileError: they cannot be read.
         """
-        return None if self.init == IMAGENET else read_weights(Path(self.init))[1]
+        if self.init == IMAGENET:
+            return None
+        if self.is_backbone:
+            backbone = load_backbone(self.init)
+            return AboutWeights("", backbone.digest, backbone.spec)
+        return read_weights(Path(self.init))[1]
+
+    @property
+    def is_backbone(self) -> bool:
+        """Whether `init` is a backbone by name or an ONNX file."""
+        return str(self.init) in BACKBONES or Path(self.init).suffix.lower() == ".onnx"
 
 
 def plan(start: Start, default_arch: str, name: str) -> tuple[str, BackboneSpec]:
@@ -65,7 +80,7 @@ def plan(start: Start, default_arch: str, name: str) -> tuple[str, BackboneSpec]
         InputFileError: the weights cannot be read.
     """
     about = start.about()
-    arch = start.arch or (default_arch if about is None else about.arch)
+    arch = start.arch or (about.arch if about is not None else "") or default_arch
     if not timm.is_model(arch):
         raise InputError(f"timm {timm.__version__} has no architecture {arch!r}")
     spec = _plain_spec(arch, name) if about is None else replace(about.spec, name=name)
@@ -112,8 +127,17 @@ def for_task(spec: BackboneSpec, task: Task, labels: tuple[str, ...], training_d
     )
 
 
-def begin(start: Start, params: FinetuneParams, task: Task, labels: tuple[str, ...]) -> FaceNetwork:
+def begin(
+    start: Start, params: FinetuneParams, task: Task, labels: tuple[str, ...], calibration: FloatArray
+) -> FaceNetwork:
     """Return the network with its first weights; they depend on the seed.
+
+    Args:
+        start: with what it begins.
+        params: how it is trained.
+        task: of what its outputs are.
+        labels: its outputs.
+        calibration: shape (n, 3, S, S), float32, training pictures for a start with a backbone file.
 
     Raises:
         InputError: there are no ImageNet weights for the architecture, or the head is of another task or has other
@@ -125,10 +149,20 @@ def begin(start: Start, params: FinetuneParams, task: Task, labels: tuple[str, .
     head = None if start.head is None else _head(start, task, labels)
     hidden = 0 if head is None or len(head.layers) == 1 else len(head.layers[0].weight)
     network = FaceNetwork(params.arch, len(labels), params.drop, params.drop_path, hidden)
-    load_start(network, params.arch, start.init)
+    load_first_weights(network, params.arch, start, calibration)
     if head is not None:
         copy_head(network, head)
     return network
+
+
+def load_first_weights(network: FaceNetwork, arch: str, start: Start, calibration: FloatArray) -> None:
+    """Put the start's weights into a network; errors and arguments as `begin`."""
+    if not start.is_backbone:
+        load_start(network, arch, start.init)
+        return
+    path = fetch(str(start.init)) if str(start.init) in BACKBONES else Path(start.init)
+    copy_from_onnx(network, path.read_bytes(), str(start.init))
+    settle(network, calibration)
 
 
 def _head(start: Start, task: Task, labels: tuple[str, ...]) -> MlpHead:
@@ -147,6 +181,6 @@ def _head(start: Start, task: Task, labels: tuple[str, ...]) -> MlpHead:
         own = "other weights" if about is None else f"weights of the backbone with sha256 {about.backbone}"
         raise ModelFileError(
             f"{path} was trained on features of {ref.name} (sha256 {ref.digest}), but --init gives {own}; give the "
-            "weights.safetensors that lies beside that backbone"
+            "backbone itself, or the weights.safetensors that lies beside it"
         )
     return head

@@ -37,7 +37,7 @@ from affectline.training.examples import check_targets
 from affectline.training.export import Exported
 from affectline.training.finetune import EpochRecord, FinetuneData, FinetuneRun, Scorer, finetune, run_network
 from affectline.training.finetune_params import FinetuneParams
-from affectline.training.finish import make_folder, write_network
+from affectline.training.finish import calibration_inputs, make_folder, write_network
 from affectline.training.losses import Loss, make_loss, make_share_loss
 from affectline.training.model_card import TASK_LIMITS, Card, task_figures, write_card
 from affectline.training.pictures import CropPictures
@@ -124,8 +124,8 @@ def train_on_task(
     check_targets(train.task, train.labels, train.target, train.source, allow_empty=recipe.allow_empty)
     words = f"{planned.training_data}, then {train.source} ({len(train)} pictures)"
     spec = for_task(planned, recipe.task, train.labels, words)
-    network = begin(recipe.start, params, recipe.task, train.labels)
     pictures, held_out = CropPictures.of(train), CropPictures.of(valid)
+    network = begin(recipe.start, params, recipe.task, train.labels, calibration_inputs(pictures, spec))
     loss = _loss(train, pictures.targets, params)
     data = FinetuneData(spec, pictures, held_out, scorer(valid), loss, f"{recipe.task.value} {train.labels}")
 
