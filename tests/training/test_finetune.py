@@ -154,7 +154,7 @@ def test_a_frozen_trunk_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"sam": 0.05}, {"optimiser": "adam"}, {"precision": "bf16"}, {"batch_size": 79}], ids=str
+    "change", [{"sam": 0.05}, {"optimiser": "adam"}, {"mixup": 0.4}, {"precision": "bf16"}, {"batch_size": 79}], ids=str
 )
 def test_every_way_of_training_learns(change: dict) -> None:
     plain, _ = finetune(network(), data(), replace(QUICK, epochs=1))

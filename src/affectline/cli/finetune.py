@@ -71,6 +71,9 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     class_weights: Annotated[
         bool | None, typer.Option("--class-weights/--no-class-weights", help="Expressions weigh the same in total.")
     ] = None,
+    mixup: Annotated[
+        float, typer.Option(min=0, help="Largest share of a second picture that is mixed into each; 0 for none.")
+    ] = 0.0,
     frozen: Annotated[bool, typer.Option("--frozen", help="Train only what is behind the embedding.")] = False,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda or another device of PyTorch.")] = "cpu",
@@ -105,6 +108,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
         sam=sam,
         label_smoothing=label_smoothing,
         class_weights=not is_ferplus if class_weights is None else class_weights,
+        mixup=mixup,
         frozen=frozen,
         precision=precision,  # type: ignore[arg-type]  # it checks the word
         teach=teach,

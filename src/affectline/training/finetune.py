@@ -15,7 +15,6 @@ from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from affectline.backbones.spec import BackboneSpec
@@ -33,6 +32,9 @@ from affectline.training.pictures import PictureSet, as_input, as_inputs, order_
 
 _READ_AHEAD: Final = 8
 _SCORE_BATCH: Final = 128
+_MIXUP: Final = 1
+"""Tells its random numbers from others of the same epoch and step."""
+
 CHECKPOINT_MINUTES: Final = 8.0
 FEWEST: Final = 2
 
@@ -251,15 +253,20 @@ class _Trainer:
             for step in range(self.place.step, self._steps):
                 picked = order[step * params.batch_size : (step + 1) * params.batch_size]
                 pictures = list(pool.map(partial(self._changed, epoch=epoch), picked.tolist()))
-                inputs = np.stack(pictures)
-                yield inputs, self._targets(picked, inputs)
+                yield self._mixed(np.stack(pictures), self._train.targets[picked], (epoch, step))
 
-    def _targets(self, picked: NDArray[np.intp], inputs: FloatArray) -> FloatArray:
-        targets = self._train.targets[picked]
-        if self._data.teacher is None:
-            return targets
-        share = self._params.teach
-        return np.asarray((1.0 - share) * targets + share * self._data.teacher(inputs), np.float32)
+    def _mixed(self, inputs: FloatArray, targets: FloatArray, place: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
+        """Return a batch mixed with itself in another order, with what the teacher says of it."""
+        params = self._params
+        if params.mixup:
+            rng = np.random.default_rng([params.seed, *place, _MIXUP])
+            share = rng.uniform(0, params.mixup, len(inputs)).astype(np.float32)
+            other = rng.permutation(len(inputs))
+            inputs = inputs + share[:, None, None, None] * (inputs[other] - inputs)
+            targets = targets + share[:, None] * (targets[other] - targets)
+        if self._data.teacher is not None:
+            targets = np.asarray((1.0 - params.teach) * targets + params.teach * self._data.teacher(inputs), np.float32)
+        return inputs, targets
 
     def _changed(self, index: int, epoch: int) -> FloatArray:
         rng = np.random.default_rng([self._params.seed, epoch, index])

@@ -34,6 +34,8 @@ class FinetuneParams:
         frozen: the trunk stays as it is; only the last layer learns.
         precision: `fp32`, or `bf16` for forward and backward passes, which is faster where the processor has it.
         augment: how pictures are changed.
+        mixup: each picture is mixed with another one of its batch, of which it gets a share drawn from 0 to this
+            (Zhang et al. 2018, with a uniform share); targets likewise.
         teach: share of the targets that comes from teachers where there are any.
         seed: of first weights, order and changes of the pictures.
         patience: epochs without a better validation score before training ends; 0 runs all epochs.
@@ -55,6 +57,7 @@ class FinetuneParams:
     frozen: bool = False
     precision: Precision = "fp32"
     augment: AugmentParams = field(default_factory=AugmentParams)
+    mixup: float = 0.0
     teach: float = 0.5
     seed: int = 0
     patience: int = 0
@@ -62,7 +65,7 @@ class FinetuneParams:
     def __post_init__(self) -> None:
         wrong = [name for name, least in (("epochs", 1), ("batch_size", 2)) if getattr(self, name) < least]
         wrong += [name for name in ("sam", "weight_decay", "seed", "patience") if getattr(self, name) < 0]
-        shares = ("average", "label_smoothing", "drop", "drop_path", "warmup")
+        shares = ("average", "label_smoothing", "drop", "drop_path", "warmup", "mixup")
         wrong += [name for name in shares if not 0 <= getattr(self, name) < 1]
         wrong += [] if 0 < self.learning_rate <= 10 else ["learning_rate"]  # noqa: PLR2004
         wrong += [] if 0 <= self.teach <= 1 else ["teach"]
