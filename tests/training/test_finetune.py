@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import affectline
 from affectline.backbones import BACKBONES, load_backbone
 from affectline.backbones.preprocess import Preprocessor
-from affectline.backbones.spec import Interpolation, ResizeStep
+from affectline.backbones.spec import Colour, Interpolation, ResizeStep
 from affectline.cli.main import app
 from affectline.datasets.ferplus import FerPlusSplit
 from affectline.errors import AffectlineError, InputError, InputFileError, ModelFileError, ResumeError
@@ -204,6 +204,15 @@ class TestTeachers:
         expected = np.mean([expression_probabilities(logits) for logits in views], axis=0)
         np.testing.assert_allclose(Teachers([DEFAULT_FILE], spec, FERPLUS_8)(inputs), expected, atol=1e-5)
 
+    def test_a_teacher_of_another_size_is_shown_the_picture_in_it(self) -> None:
+        spec = BACKBONES["lite0_ferplus"]
+        large = np.random.default_rng(0).uniform(-1, 1, (3, 3, 8, 8)).astype(np.float32)
+        large = np.repeat(np.repeat(large, 12, axis=2), 12, axis=3)
+        small = large[:, :, 2::4, 2::4] / 2 + large[:, :, 1::4, 1::4] / 2
+        wanted = Teachers([DEFAULT_FILE], spec, FERPLUS_8)(large)
+        given = Teachers([DEFAULT_FILE], replace(spec, size=24), FERPLUS_8)(small)
+        assert np.corrcoef(wanted.ravel(), given.ravel())[0, 1] > 0.9
+
     def test_the_share_of_the_teacher(self) -> None:
         always = np.zeros(8, np.float32)
         always[5] = 1
@@ -223,8 +232,8 @@ class TestTeachers:
 
     def test_other_inputs_and_classes_are_refused(self) -> None:
         spec = BACKBONES["lite0_ferplus"]
-        with pytest.raises(InputError, match=r"has another size \(96\) than its pupil \(64\)"):
-            Teachers([DEFAULT_FILE], replace(spec, size=64), FERPLUS_8)
+        with pytest.raises(InputError, match=r"has another colour \(Colour.GREY\) than its pupil \(Colour.RGB\)"):
+            Teachers([DEFAULT_FILE], replace(spec, colour=Colour.RGB), FERPLUS_8)
         with pytest.raises(InputError, match="does not know the classes Neutral, Anger"):
             Teachers([DEFAULT_FILE], spec, ABAW_EXPRESSION_8)
 

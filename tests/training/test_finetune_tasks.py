@@ -24,7 +24,7 @@ from affectline.cli.main import app
 from affectline.datasets.labelled_crops import CropOptions, load_crops
 from affectline.datasets.synthetic.write import SynthOptions, write_synthetic
 from affectline.errors import InputError, ModelFileError
-from affectline.evaluation.crop_scores import evaluate_crops
+from affectline.evaluation.crop_scores import evaluate_crops, official_score
 from affectline.extract import ExtractOptions, extract_all, find_sources, load_extractor
 from affectline.features import FeaturePart
 from affectline.features.store import FeatureStore
@@ -35,6 +35,7 @@ from affectline.heads.pretrained import own_scores
 from affectline.images import read_image
 from affectline.labels import HeadKind, Task
 from affectline.postprocess.thresholds import best_threshold
+from affectline.training.augment import AugmentParams
 from affectline.training.finetune import FinetuneRun
 from affectline.training.finetune_params import FinetuneParams
 from affectline.training.start import Start, begin, plan
@@ -340,3 +341,36 @@ class TestOwnLabels:
         typed[typed.index("--labels") + 1] = str(tmp_path / "labels.csv")
         result = CliRunner().invoke(app, typed)
         assert "holds nothing out: mark the rows of some videos, of other people, with `val`" in str(result.exception)
+
+
+class TestLearning:
+    """Faces of people who were not trained on: the whole network against a linear probe of its start."""
+
+    def scores(self, data: Path, out: Path, *, frozen: bool) -> np.ndarray:
+        slight = AugmentParams(
+            angle=3, scale=0.05, aspect=0.03, shear=0.03, shift=0.03, corner=0.02, coarse=0, noise=0, erase=0
+        )
+        rate = 1e-2 if frozen else 2e-3
+        params = FinetuneParams(
+            epochs=5, batch_size=32, learning_rate=rate, frozen=frozen, average=0.95, augment=slight, seed=1
+        )
+        crops = CropOptions(data, "cropped", every=3)
+        recipe = TaskRecipe(Task.AU, crops, start=Start(size=80, colour=Colour.GREY), params=params)
+        backbone = load_backbone(train_on_task(recipe, out, FinetuneRun()).exported.path)
+        _, valid = load_crops(Task.AU, crops)
+        return own_scores(Task.AU, backbone.features([read_image(path) for path in valid.files]), backbone.spec)
+
+    def test_fine_tuning_beats_a_linear_probe_by_two_standard_errors(self, tmp_path: Path) -> None:
+        data = tmp_path / "set"
+        write_synthetic(data, SynthOptions(240, 60, 5, "crops", 32))
+        probe, whole = (self.scores(data, tmp_path / str(frozen), frozen=frozen) for frozen in (True, False))
+        _, valid = load_crops(Task.AU, CropOptions(data, "cropped", every=3))
+        gain = official_score(valid, whole).p - official_score(valid, probe).p
+        rng = np.random.default_rng(0)
+        videos = [np.flatnonzero(valid.groups == group) for group in np.unique(valid.groups)]
+        gains = []
+        for _ in range(200):
+            rows = np.concatenate([videos[number] for number in rng.integers(0, len(videos), len(videos))])
+            drawn = valid.take(rows)
+            gains.append(official_score(drawn, whole[rows]).p - official_score(drawn, probe[rows]).p)
+        assert gain > 2 * np.std(gains), f"{gain:.3f} +- {np.std(gains):.3f}"

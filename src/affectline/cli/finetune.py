@@ -208,6 +208,9 @@ class _Session:
     def read(self, done: int, total: int | None) -> None:
         self._progress.advance("read", done, total)
 
+    def note(self, text: str) -> None:
+        typer.echo(f"note: {text}", err=True)
+
     def _show_epoch(self, records: tuple[EpochRecord, ...]) -> None:
         last = records[-1]
         self._progress.say(
@@ -240,9 +243,7 @@ def _train_on_task(recipe: TaskRecipe, session: _Session) -> None:
     from affectline.training.task_recipe import HEAD_NAME, score_name, train_on_task
 
     with session as run:
-        trained = train_on_task(recipe, session.output, run, session.read)
-    for note in trained.notes:
-        typer.echo(f"note: {note}", err=True)
+        trained = train_on_task(recipe, session.output, run, session.read, session.note)
     found = trained.valid
     reach = "" if found.interval is None else f" ({found.interval[0]:.4f} to {found.interval[1]:.4f} over videos)"
     typer.echo(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -93,18 +94,28 @@ class TaskTrained:
     Attributes:
         exported: the backbone file.
         valid: how good it is on the validation pictures.
-        notes: what the user should know: pictures that could not be used, frames without a crop.
         records: the log.
     """
 
     exported: Exported
     valid: CropEvaluation
-    notes: tuple[str, ...]
     records: tuple[EpochRecord, ...]
 
 
+Say = Callable[[str], None]
+"""Told at once, in words, what the user should know."""
+
+
+def say_nothing(_: str) -> None:
+    """Do nothing: the hook of those who do not ask."""
+
+
 def train_on_task(
-    recipe: TaskRecipe, out: Path, run: FinetuneRun, on_reading: ProgressHook = ignore_progress
+    recipe: TaskRecipe,
+    out: Path,
+    run: FinetuneRun,
+    on_reading: ProgressHook = ignore_progress,
+    say: Say = say_nothing,
 ) -> TaskTrained:
     """Train a backbone and write it, its head, weights, log and card (docs/finetune.md).
 
@@ -113,6 +124,7 @@ def train_on_task(
         out: folder, made if it is not there.
         run: checkpoints and hooks.
         on_reading: told how many pictures or videos have been read before training.
+        say: told of pictures that cannot be used and of labelled frames without a crop.
 
     Raises:
         AffectlineError: the data cannot be read, there is no such start, or a file cannot be written.
@@ -120,7 +132,7 @@ def train_on_task(
     make_folder(out)
     arch, planned = plan(recipe.start, recipe.params.arch, recipe.name)
     params = replace(recipe.params, arch=arch)
-    train, valid, notes = _read(recipe, planned, out, on_reading)
+    train, valid = _read(recipe, planned, out, on_reading, say)
     check_targets(train.task, train.labels, train.target, train.source, allow_empty=recipe.allow_empty)
     words = f"{planned.training_data}, then {train.source} ({len(train)} pictures)"
     spec = for_task(planned, recipe.task, train.labels, words)
@@ -146,7 +158,7 @@ def train_on_task(
     then = f"`{HEAD_NAME}` is its last layer as a head on its embedding, for `evaluate`, `blend` and `submission`."
     card = Card(spec, params, exported, valid.source, task_figures(found), then, TASK_LIMITS, beside)
     write_card(out / "card.md", card)
-    return TaskTrained(exported, found, notes, log)
+    return TaskTrained(exported, found, log)
 
 
 def score_name(task: Task) -> str:
@@ -164,23 +176,22 @@ def scorer(valid: LabelledCrops) -> Scorer:
 
 
 def _read(
-    recipe: TaskRecipe, spec: BackboneSpec, out: Path, on_reading: ProgressHook
-) -> tuple[LabelledCrops, LabelledCrops, tuple[str, ...]]:
-    """Return the crops of both splits that can be used, and notes on the others."""
+    recipe: TaskRecipe, spec: BackboneSpec, out: Path, on_reading: ProgressHook, say: Say
+) -> tuple[LabelledCrops, LabelledCrops]:
+    """Return the crops of both splits that can be used."""
     if isinstance(recipe.data, CropOptions):
         found = load_crops(recipe.task, recipe.data)
     else:
         found = _own(recipe.task, recipe.data, spec, out, on_reading)
-    notes: list[str] = []
     kept = []
     for crops in found:
         good, bad = usable(crops, on_reading)
         kept.append(good)
         if bad:
-            notes.append(f"{len(bad)} of {len(crops)} pictures of {crops.source} are left out: {'; '.join(bad[:3])}")
+            say(f"{len(bad)} of {len(crops)} pictures of {crops.source} are left out: {'; '.join(bad[:3])}")
         if crops.missing:
-            notes.append(f"{crops.missing} labelled frames of {crops.source} have no crop")
-    return kept[0], kept[1], tuple(notes)
+            say(f"{crops.missing} labelled frames of {crops.source} have no crop")
+    return kept[0], kept[1]
 
 
 def _own(
@@ -191,6 +202,10 @@ def _own(
             f"{data.options.labels} holds nothing out: mark the rows of some videos, of other people, with `val` in a "
             "column `split`"
         )
+    if task is Task.VA:
+        given = load_labelled(task, TRAIN, data.options).labels
+        if len(given) < 2:  # noqa: PLR2004 - valence and arousal
+            raise InputError(f"{data.options.labels} has {given[0]} only; a backbone gives valence and arousal")
     train, valid = (
         cut_crops(
             _thinned(load_labelled(task, split, data.options), data.every),
@@ -201,8 +216,6 @@ def _own(
         )
         for split in (TRAIN, VALIDATION)
     )
-    if task is Task.VA and len(train.labels) < 2:  # noqa: PLR2004 - valence and arousal
-        raise InputError(f"{data.options.labels} has {train.labels[0]} only; a backbone gives valence and arousal")
     return train, valid
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 from scipy.special import softmax
 
@@ -24,7 +25,7 @@ class Teachers:
 
     Args:
         paths: backbone files.
-        spec: of the pupil: the teachers must take the same inputs.
+        spec: of the pupil: the teachers must take the same inputs; another size is resized to.
         labels: the classes of the targets.
 
     Raises:
@@ -61,9 +62,20 @@ class Teachers:
         opinions = [
             softmax(backbone.run(view).logits[:, columns], axis=1)
             for backbone, columns in zip(self._backbones, self._columns, strict=True)
-            for view in (inputs, np.ascontiguousarray(inputs[..., ::-1]))
+            for fitting in (_resized(inputs, backbone.spec.size),)
+            for view in (fitting, np.ascontiguousarray(fitting[..., ::-1]))
         ]
         return np.asarray(np.mean(opinions, axis=0), np.float32)
 
 
-_ALIKE = ("size", "mean", "std", "colour")
+_ALIKE = ("mean", "std", "colour")
+
+
+def _resized(inputs: FloatArray, size: int) -> FloatArray:
+    if inputs.shape[-1] == size:
+        return inputs
+    pictures = [
+        cv2.resize(one.transpose(1, 2, 0), (size, size), interpolation=cv2.INTER_LINEAR).transpose(2, 0, 1)
+        for one in inputs
+    ]
+    return np.asarray(np.stack(pictures), np.float32)
