@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from affectline.cli import finetune_options as given
 from affectline.cli.arguments import LABELS, SEED, TRAIN_LIST, VAL_LIST, parse_task
 from affectline.cli.exit_codes import EXIT_INTERRUPTED
 from affectline.errors import InputError
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
+    from affectline.datasets.labelled_crops import CropOptions
     from affectline.training.export import Exported
     from affectline.training.finetune import EpochRecord, FinetuneRun
     from affectline.training.finetune_params import FinetuneParams
     from affectline.training.start import Start
-    from affectline.training.task_recipe import TaskRecipe
+    from affectline.training.task_recipe import OwnCrops
 
 FERPLUS = "ferplus"
 TASKS = ("expr", "va", "au", FERPLUS)
@@ -30,110 +32,98 @@ TASK_PATIENCE = 5
 
 
 def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
-    task: Annotated[str, typer.Option(metavar="TASK", help="expr, va, au or ferplus.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the backbone and its card.")
-    ],
-    data: Annotated[
-        Path | None, typer.Option(metavar="DIR|FILE", help="Aff-Wild2 annotations and crops; the NPZ file of FER+.")
-    ] = None,
+    task: given.TASK,
+    output: given.OUTPUT,
+    data: given.DATA = None,
     labels: LABELS = None,
-    store: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="With --labels: feature store that has the faces' boxes.")
-    ] = None,
-    videos: Annotated[Path | None, typer.Option(metavar="DIR", help="With --labels: folder of the videos.")] = None,
-    crops: Annotated[
-        str | None, typer.Option(metavar="KIND", help="cropped or cropped_aligned, if both exist.")
-    ] = None,
+    store: given.STORE = None,
+    videos: given.VIDEOS = None,
+    crops: given.CROPS = None,
     train_list: TRAIN_LIST = None,
     val_list: VAL_LIST = None,
-    every: Annotated[int, typer.Option(min=1, metavar="N", help="Of the labelled frames take every Nth.")] = 1,
-    arch: Annotated[
-        str | None, typer.Option(help="Name of a timm architecture; that of --init, or tf_efficientnet_lite0.")
-    ] = None,
-    init: Annotated[
-        str, typer.Option(metavar="imagenet|NAME|FILE", help="Weights or backbone to begin with.")
-    ] = "imagenet",
-    head: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Trained perceptron to begin with behind the embedding.")
-    ] = None,
-    name: Annotated[str, typer.Option(help="Of the backbone.")] = "my_backbone",
-    size: Annotated[
-        int | None, typer.Option(help="Side of the network's input, pixels; that of --init, or 96 for FER+, 112.")
-    ] = None,
-    colour: Annotated[str | None, typer.Option(help="rgb or grey; that of --init, or grey for FER+, rgb.")] = None,
-    epochs: Annotated[int, typer.Option(min=1)] = 20,
-    batch_size: Annotated[int, typer.Option(min=2)] = 64,
-    learning_rate: Annotated[float, typer.Option(help="The highest.")] = 1e-3,
-    optimiser: Annotated[str, typer.Option(help="adamw or adam.")] = "adamw",
-    sam: Annotated[float, typer.Option(min=0, help="Radius of sharpness-aware minimisation; 0 for none.")] = 0.0,
-    label_smoothing: Annotated[float, typer.Option(min=0, help="Share of the targets for all classes alike.")] = 0.0,
-    class_weights: Annotated[
-        bool | None, typer.Option("--class-weights/--no-class-weights", help="Expressions weigh the same in total.")
-    ] = None,
-    mixup: Annotated[
-        float, typer.Option(min=0, help="Largest share of a second picture that is mixed into each; 0 for none.")
-    ] = 0.0,
-    frozen: Annotated[bool, typer.Option("--frozen", help="Train only what is behind the embedding.")] = False,
-    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
-    device: Annotated[str, typer.Option(help="cpu, cuda or another device of PyTorch.")] = "cpu",
-    teacher: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="FER+: backbone file whose opinion joins the votes.")
-    ] = None,
-    teach: Annotated[float, typer.Option(min=0, max=1, help="Share of the teachers in the targets.")] = 0.5,
-    patience: Annotated[
-        int | None, typer.Option(min=0, help="Epochs without a better score before the end; 0: all.")
-    ] = None,
-    int8: Annotated[bool, typer.Option("--int8", help="Write the int8 form too.")] = False,
-    allow_empty_classes: Annotated[bool, typer.Option("--allow-empty-classes", help="Train without examples.")] = False,
+    every: given.EVERY = 1,
+    arch: given.ARCH = None,
+    init: given.INIT = "imagenet",
+    head: given.HEAD = None,
+    name: given.NAME = "my_backbone",
+    size: given.SIZE = None,
+    colour: given.COLOUR = None,
+    epochs: given.EPOCHS = 20,
+    batch_size: given.BATCH_SIZE = 64,
+    learning_rate: given.LEARNING_RATE = 1e-3,
+    optimiser: given.OPTIMISER = "adamw",
+    sam: given.SAM = 0.0,
+    label_smoothing: given.LABEL_SMOOTHING = 0.0,
+    class_weights: given.CLASS_WEIGHTS = None,
+    mixup: given.MIXUP = 0.0,
+    frozen: given.FROZEN = False,
+    precision: given.PRECISION = "fp32",
+    device: given.DEVICE = "cpu",
+    teacher: given.TEACHER = None,
+    teach: given.TEACH = 0.5,
+    patience: given.PATIENCE = None,
+    int8: given.INT8 = False,
+    allow_empty_classes: given.ALLOW_EMPTY_CLASSES = False,
     seed: SEED = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed run stopped.")] = False,
+    resume: given.RESUME = False,
 ) -> None:
     """Train a backbone on face pictures, export it to ONNX, and write its card; needs `affectline[finetune]`."""
-    which = task.lower()
-    if which not in TASKS:
+    which = _checked(task)
+    learning = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "optimiser": optimiser}
+    learning |= {"sam": sam, "label_smoothing": label_smoothing, "class_weights": class_weights, "mixup": mixup}
+    learning |= {"frozen": frozen, "precision": precision, "teach": teach, "patience": patience, "seed": seed}
+    places: dict[str, Any] = {
+        "--data": data,
+        "--labels": labels,
+        "--store": store,
+        "--videos": videos,
+        "--crops": crops,
+    }
+    places |= {"--train-list": train_list, "--val-list": val_list}
+    params, start = _params(which, learning), _start(init, arch, size, colour, head)
+    session = _Session(name, output, resume, device)
+    if which == FERPLUS:
+        _refuse(which, {**places, "--data": None, "--head": head, "--colour": colour})
+        _train_on_ferplus(data, start, params, tuple(teacher or ()), int8, session)
+    else:
+        _refuse(which, {"--teacher": teacher})
+        _train_on_task(which, _source(places, every), start, params, (int8, allow_empty_classes), session)
+
+
+def _checked(task: str) -> str:
+    """Return the task in small letters, if there is such a task and all that it needs is installed."""
+    if task.lower() not in TASKS:
         raise InputError(f"no task {task!r}; choose {', '.join(TASKS)}")
     _check_installed()
+    return task.lower()
+
+
+def _params(task: str, typed: Mapping[str, object]) -> FinetuneParams:
+    """Return how the network is trained; what was not typed and depends on the task is filled in."""
+    from affectline.training.finetune_params import FinetuneParams
+
+    is_ferplus = task == FERPLUS
+    usual = {"class_weights": not is_ferplus, "patience": 0 if is_ferplus else TASK_PATIENCE}
+    chosen = {name: value for name, value in typed.items() if value is not None}
+    return FinetuneParams(**{**usual, **chosen})  # type: ignore[arg-type]  # it checks each value
+
+
+def _source(places: Mapping[str, Any], every: int) -> CropOptions | OwnCrops:
+    """Return where pictures and labels are."""
     from affectline.datasets.labelled_crops import CropOptions
     from affectline.datasets.loading import DataOptions
-    from affectline.training.finetune_params import FinetuneParams
-    from affectline.training.task_recipe import OwnCrops, TaskRecipe
+    from affectline.training.task_recipe import OwnCrops
 
-    is_ferplus = which == FERPLUS
-    params = FinetuneParams(
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        optimiser=optimiser,  # type: ignore[arg-type]  # it checks the word
-        sam=sam,
-        label_smoothing=label_smoothing,
-        class_weights=not is_ferplus if class_weights is None else class_weights,
-        mixup=mixup,
-        frozen=frozen,
-        precision=precision,  # type: ignore[arg-type]  # it checks the word
-        teach=teach,
-        patience=(0 if is_ferplus else TASK_PATIENCE) if patience is None else patience,
-        seed=seed,
-    )
-    start = _start(init, arch, size, colour, head)
-    session = _Session(name, output, resume, device)
-    if is_ferplus:
-        given = {"--labels": labels, "--store": store, "--videos": videos, "--crops": crops, "--head": head}
-        _refuse(which, given | {"--colour": colour, "--train-list": train_list, "--val-list": val_list})
-        _train_on_ferplus(
-            _needed(data, "--data, the NPZ file of FER+"), start, params, tuple(teacher or ()), int8, session
-        )
-        return
-    _refuse(which, {"--teacher": teacher})
+    labels, lists = places["--labels"], (places["--train-list"], places["--val-list"])
     if labels is None:
-        folder = _needed(data, "--data, a folder in the Aff-Wild2 layout, or --labels, a labels.csv of your own")
-        source: CropOptions | OwnCrops = CropOptions(folder, crops, train_list, val_list, every)
-    else:
-        _refuse("--labels", {"--crops": crops, "--train-list": train_list, "--val-list": val_list, "--data": data})
-        store, videos = _needed(store, "--store"), _needed(videos, "--videos, the folder of the videos")
-        source = OwnCrops(DataOptions(store, labels=labels), videos, every)
-    recipe = TaskRecipe(parse_task(which), source, name, start, params, int8, allow_empty_classes)
-    _train_on_task(recipe, session)
+        folder = _needed(
+            places["--data"], "--data, a folder in the Aff-Wild2 layout, or --labels, a labels.csv of your own"
+        )
+        return CropOptions(folder, places["--crops"], *lists, every)
+    others = ("--crops", "--train-list", "--val-list", "--data")
+    _refuse("--labels", {option: places[option] for option in others})
+    store = _needed(places["--store"], "--store, the feature store that `affectline extract` made of the videos")
+    return OwnCrops(DataOptions(store, labels=labels), _needed(places["--videos"], "--videos, their folder"), every)
 
 
 def _start(init: str, arch: str | None, size: int | None, colour: str | None, head: Path | None) -> Start:
@@ -153,9 +143,9 @@ def _needed(given: Path | None, what: str) -> Path:
     return given
 
 
-def _refuse(by: str, given: Mapping[str, object]) -> None:
+def _refuse(by: str, typed: Mapping[str, object]) -> None:
     """Raise InputError if an option was typed that would do nothing."""
-    useless = [option for option, value in given.items() if value]
+    useless = [option for option, value in typed.items() if value]
     if useless:
         raise InputError(f"{', '.join(useless)} does not go with {by}; leave it out")
 
@@ -219,7 +209,7 @@ class _Session:
 
 
 def _train_on_ferplus(
-    data: Path, start: Start, params: FinetuneParams, teachers: tuple[Path, ...], int8: bool, session: _Session
+    data: Path | None, start: Start, params: FinetuneParams, teachers: tuple[Path, ...], int8: bool, session: _Session
 ) -> None:
     from dataclasses import replace
 
@@ -227,7 +217,8 @@ def _train_on_ferplus(
     from affectline.training.start import plan
 
     arch, _ = plan(start, params.arch, session.name)
-    recipe = FerPlusRecipe(data, session.name, start, replace(params, arch=arch), teachers, int8)
+    path = _needed(data, "--data, the NPZ file of FER+")
+    recipe = FerPlusRecipe(path, session.name, start, replace(params, arch=arch), teachers, int8)
     with session as run:
         trained = train_on_ferplus(recipe, session.output, run)
     official, plurality = trained.valid.official.report, trained.valid.plurality.report
@@ -239,9 +230,17 @@ def _train_on_ferplus(
     _show_file(trained.exported)
 
 
-def _train_on_task(recipe: TaskRecipe, session: _Session) -> None:
-    from affectline.training.task_recipe import HEAD_NAME, score_name, train_on_task
+def _train_on_task(
+    task: str,
+    source: CropOptions | OwnCrops,
+    start: Start,
+    params: FinetuneParams,
+    flags: tuple[bool, bool],
+    session: _Session,
+) -> None:
+    from affectline.training.task_recipe import HEAD_NAME, TaskRecipe, score_name, train_on_task
 
+    recipe = TaskRecipe(parse_task(task), source, session.name, start, params, *flags)
     with session as run:
         trained = train_on_task(recipe, session.output, run, session.read, session.note)
     found = trained.valid
