@@ -67,7 +67,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     seed: SEED = 0,
     resume: given.RESUME = False,
 ) -> None:
-    """Train a backbone on face pictures, export it to ONNX, and write its card; needs `affectline[finetune]`."""
+    """Train a backbone on face pictures, export it to ONNX, and write its card; needs the extra `finetune`."""
     which = _checked(task)
     learning = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "optimiser": optimiser}
     learning |= {"sam": sam, "label_smoothing": label_smoothing, "class_weights": class_weights, "mixup": mixup}
@@ -123,7 +123,9 @@ def _source(places: Mapping[str, Any], every: int) -> CropOptions | OwnCrops:
     others = ("--crops", "--train-list", "--val-list", "--data")
     _refuse("--labels", {option: places[option] for option in others})
     store = _needed(places["--store"], "--store, the feature store that `affectline extract` made of the videos")
-    return OwnCrops(DataOptions(store, labels=labels), _needed(places["--videos"], "--videos, their folder"), every)
+    return OwnCrops(
+        DataOptions(store, labels=labels), _needed(places["--videos"], "--videos, the folder of the videos"), every
+    )
 
 
 def _start(init: str, arch: str | None, size: int | None, colour: str | None, head: Path | None) -> Start:
