@@ -41,7 +41,9 @@ def test_a_flip_is_a_mirror_image() -> None:
     assert np.abs(changed.astype(int) - face()[:, ::-1]).max() <= 3
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(AugmentParams) if field.name != "colour"])
+@pytest.mark.parametrize(
+    "name", [field.name for field in fields(AugmentParams) if field.name not in {"colour", "grey"}]
+)
 def test_each_change_alone_changes_pictures(name: str) -> None:
     params = replace(NO_AUGMENTATION, **{name: getattr(ALL, name)})
     plain = augment(face(), 48, NO_AUGMENTATION, np.random.default_rng(0)).astype(int)
@@ -57,3 +59,17 @@ def test_colours_shift_in_colour_pictures_only() -> None:
     assert (augment(grey, 8, params, np.random.default_rng(0)) == 120).all()
     changed = augment(np.dstack([grey] * 3), 8, params, np.random.default_rng(0))
     assert len({int(changed[0, 0, channel]) for channel in range(3)}) == 3
+
+
+def test_some_colour_pictures_lose_their_colours() -> None:
+    params = replace(NO_AUGMENTATION, grey=0.5)
+    picture = face(channels=3)
+    changed = [augment(picture, 48, params, np.random.default_rng(seed)) for seed in range(40)]
+    are_grey = [bool((one[..., 0] == one[..., 1]).all() and (one[..., 1] == one[..., 2]).all()) for one in changed]
+    assert 8 < sum(are_grey) < 32
+    expected = cv2.cvtColor(augment(picture, 48, NO_AUGMENTATION, np.random.default_rng(0)), cv2.COLOR_RGB2GRAY)
+    assert (changed[are_grey.index(True)][..., 0] == expected).all()
+    # Grey pictures do not spend a random number on it: what was trained on them can be made again.
+    alone = face()
+    with_grey, without = (augment(alone, 48, replace(ALL, grey=g), np.random.default_rng(3)) for g in (1.0, 0.0))
+    assert (with_grey == without).all()

@@ -26,6 +26,7 @@ class AugmentParams:
         light: standard deviation of the logarithms of gamma and contrast, and of brightness: skin from dark to light,
             lamps and shadows.
         colour: the largest share by which a channel becomes stronger or weaker (colour pictures only).
+        grey: probability that a colour picture loses its colours: black-and-white film, infrared cameras.
         coarse: probability of a picture that was smaller or blurred.
         noise: probability of camera noise.
         erase: probability of a covered rectangle: a hand, hair, glasses.
@@ -40,12 +41,13 @@ class AugmentParams:
     corner: float = 0.06
     light: float = 0.25
     colour: float = 0.15
+    grey: float = 0.1
     coarse: float = 0.2
     noise: float = 0.2
     erase: float = 0.25
 
 
-NO_AUGMENTATION = AugmentParams(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+NO_AUGMENTATION = AugmentParams(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def augment(picture: UInt8Array, size: int, params: AugmentParams, rng: np.random.Generator) -> UInt8Array:
@@ -96,7 +98,10 @@ def _relit(picture: UInt8Array, params: AugmentParams, rng: np.random.Generator)
     levels = (levels - 0.5) * np.exp(contrast) + 0.5 + 0.5 * brightness * params.light
     gains = 1.0 + params.colour * rng.uniform(-1, 1, 3)
     tables = np.clip(255 * levels[:, None] * (gains if picture.ndim == 3 else np.ones(1)), 0, 255)  # noqa: PLR2004
-    return np.asarray(cv2.LUT(picture, tables.astype(np.uint8)[:, None]), np.uint8)
+    lit = np.asarray(cv2.LUT(picture, tables.astype(np.uint8)[:, None]), np.uint8)
+    if picture.ndim == 3 and rng.random() < params.grey:  # noqa: PLR2004 - height, width, channel
+        return np.repeat(cv2.cvtColor(lit, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    return lit
 
 
 def _covered(picture: UInt8Array, rng: np.random.Generator) -> UInt8Array:
