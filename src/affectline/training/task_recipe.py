@@ -48,6 +48,9 @@ HEAD_NAME: Final = "head.safetensors"
 _SURE: Final = 1e-3
 """Thresholds are kept so far from 0 and 1."""
 
+_ROUNDING: Final = 1e-5
+"""In logits: a score that lies on its threshold is on, whatever rounding does to it."""
+
 
 @dataclass(frozen=True, slots=True)
 class OwnCrops:
@@ -146,7 +149,7 @@ def train_on_task(
         run.on_epoch(records)
 
     best, log = finetune(network, data, params, replace(run, on_epoch=keep))
-    spec = _calibrated(best, spec, valid, run_network(best, held_out, spec))
+    spec = calibrate(best, spec, valid, run_network(best, held_out, spec))
     exported, small = write_network(best, arch, spec, pictures, out, recipe.int8)
     backbone = load_backbone(exported.path)
     found = evaluate_crops(backbone, valid)
@@ -233,15 +236,25 @@ def _loss(train: LabelledCrops, targets: FloatArray, params: FinetuneParams) -> 
     return make_loss(train.task, targets, len(train.labels))
 
 
-def _calibrated(network: FaceNetwork, spec: BackboneSpec, valid: LabelledCrops, outputs: FloatArray) -> BackboneSpec:
-    """Fit what the validation labels decide: the temperature of EXPR, or AU biases for which 0.5 is the threshold."""
+def calibrate(network: FaceNetwork, spec: BackboneSpec, valid: LabelledCrops, outputs: FloatArray) -> BackboneSpec:
+    """Fit what the validation labels decide, and return the spec with it.
+
+    EXPR: the temperature. AU: the biases of the network's last layer are moved so that 0.5 is each unit's best
+    threshold.
+
+    Args:
+        network: trained; AU changes it.
+        spec: of the backbone.
+        valid: n pictures.
+        outputs: shape (n, K), what the network gives for them.
+    """
     if valid.task is Task.EXPR:
         return replace(spec, temperature=round(fit_temperature(outputs, np.asarray(valid.target, np.int64)), 4))
     if valid.task is Task.AU:
         thresholds = np.clip(best_thresholds(expit(outputs), valid.target), _SURE, 1 - _SURE)
         with torch.no_grad():
             bias = network.layers[-1].bias
-            bias.sub_(torch.from_numpy(logit(thresholds)).to(bias))
+            bias.sub_(torch.from_numpy(logit(thresholds) - _ROUNDING).to(bias))
     return spec
 
 
