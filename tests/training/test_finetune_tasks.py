@@ -47,7 +47,12 @@ from affectline.training.weights import read_weights
 from faces_on_video import write_video
 
 FILES = {"card.md", "curve.png", "head.safetensors", "metrics.csv", "state.safetensors", "weights.safetensors"}
-NO_PICTURES = np.empty((0, 3, 32, 32), np.float32)
+
+
+def no_pictures() -> np.ndarray:
+    raise AssertionError("pictures are needed for a start with a backbone file only")
+
+
 QUICK = FinetuneParams(epochs=2, batch_size=32, learning_rate=2e-3, average=0.9, patience=5)
 
 
@@ -217,7 +222,7 @@ class TestWarmStart:
         start = Start(out / "weights.safetensors", head=tmp_path / "head.safetensors")
         arch, spec = plan(start, "none", "mine")
         assert (arch, spec.size, spec.name) == ("tf_efficientnet_lite0", 32, "mine")
-        network = begin(start, replace(QUICK, arch=arch), Task.EXPR, Task.EXPR.official_labels, NO_PICTURES).eval()
+        network = begin(start, replace(QUICK, arch=arch), Task.EXPR, Task.EXPR.official_labels, no_pictures).eval()
         crop = read_image(load_crops(Task.AU, CropOptions(data, "cropped"))[0].files[0])
         with torch.inference_mode():
             _, outputs = network(torch.from_numpy(backbone.prepare(crop)[None]))
@@ -251,7 +256,7 @@ class TestWarmStart:
         start = Start(out / "weights.safetensors", head=tmp_path / "head.safetensors")
         params = replace(QUICK, arch="tf_efficientnet_lite0")
         with pytest.raises(error, match=match):
-            begin(start, params, Task.EXPR, Task.EXPR.official_labels, NO_PICTURES)
+            begin(start, params, Task.EXPR, Task.EXPR.official_labels, no_pictures)
 
     def test_a_start_of_another_architecture_names_the_tensors(self, made: dict, data: Path, tmp_path: Path) -> None:
         more = ("--init", str(made[Task.AU][0] / "weights.safetensors"), "--arch", "tf_efficientnet_b0")
@@ -269,7 +274,7 @@ class TestBackboneAsStart:
         start = Start(path)
         arch, spec = plan(start, "tf_efficientnet_lite0", "mine")
         assert spec.size == 32
-        network = begin(start, replace(QUICK, arch=arch), Task.AU, Task.AU.official_labels, inputs)
+        network = begin(start, replace(QUICK, arch=arch), Task.AU, Task.AU.official_labels, lambda: inputs)
         with torch.inference_mode():
             embedding, outputs = network(torch.from_numpy(inputs))
         expected = backbone.run(inputs)
@@ -289,7 +294,7 @@ class TestBackboneAsStart:
         start = Start(made[Task.AU][0] / "my_au.onnx")
         params = replace(QUICK, arch="mobilenetv1_100")
         with pytest.raises(ModelFileError, match=r"my_au.onnx is no start .*: trunk\..* instead of .* and \d+ more"):
-            begin(start, params, Task.AU, Task.AU.official_labels, NO_PICTURES)
+            begin(start, params, Task.AU, Task.AU.official_labels, no_pictures)
 
 
 class TestOwnLabels:

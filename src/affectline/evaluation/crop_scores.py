@@ -57,7 +57,8 @@ def evaluate_crops(backbone: Backbone, crops: LabelledCrops) -> CropEvaluation:
 
 def judge(crops: LabelledCrops, scores: NDArray[np.floating]) -> CropEvaluation:
     """Return how good scores of labelled crops are, shape (n, number of labels), with intervals."""
-    report, decided = official_score(crops, scores), _decided(crops, scores)
+    decided = decide(crops.task, scores)
+    report = make_report(crops.task, crops.target, decided, crops.labels)
     videos = len(np.unique(crops.groups))
     if videos < MIN_GROUPS:
         return CropEvaluation(report, videos, None, ())
@@ -68,11 +69,7 @@ def judge(crops: LabelledCrops, scores: NDArray[np.floating]) -> CropEvaluation:
 
 def official_score(crops: LabelledCrops, scores: NDArray[np.floating]) -> Report:
     """Return the official score of scores of labelled crops, shape (n, number of labels)."""
-    return make_report(crops.task, crops.target, _decided(crops, scores), crops.labels)
-
-
-def _decided(crops: LabelledCrops, scores: NDArray[np.floating]) -> NDArray[np.generic]:
-    return decide(crops.task, scores)
+    return make_report(crops.task, crops.target, decide(crops.task, scores), crops.labels)
 
 
 def _label_interval(crops: LabelledCrops, decided: NDArray[np.generic], number: int) -> Interval:

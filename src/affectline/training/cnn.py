@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from affectline.assets import ASSETS, fetch
 from affectline.errors import InputError, ModelFileError
 from affectline.features import FeaturePart
 from affectline.heads.mlp import MlpHead
+from affectline.records import FloatArray
 from affectline.training.weights import read_weights
 
 IMAGENET: Final = "imagenet"
@@ -88,12 +89,21 @@ def load_start(network: FaceNetwork, arch: str, start: str | Path, *, offline: b
 
 
 def _check(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], optional: set[str], what: str) -> None:
-    wrong = [
-        f"{name} {tuple(weights[name].shape) if name in weights else 'missing'} instead of {tuple(tensor.shape)}"
-        for name, tensor in own.items()
-        if name not in optional and (name not in weights or weights[name].shape != tensor.shape)
+    wanted = {name: tensor for name, tensor in own.items() if name not in optional}
+    refuse_mismatch([*mismatches(weights, wanted), *(f"{name} unknown" for name in weights if name not in own)], what)
+
+
+def mismatches(given: Mapping[str, Tensor | FloatArray], wanted: Mapping[str, Tensor]) -> list[str]:
+    """Return, in words, the wanted tensors that are not given or have another shape, in order."""
+    return [
+        f"{name} {tuple(given[name].shape) if name in given else 'missing'} instead of {tuple(tensor.shape)}"
+        for name, tensor in wanted.items()
+        if name not in given or given[name].shape != tensor.shape
     ]
-    wrong += [f"{name} unknown" for name in weights if name not in own]
+
+
+def refuse_mismatch(wrong: Sequence[str], what: str) -> None:
+    """Raise ModelFileError that names the first things that are wrong, if there are any."""
     if wrong:
         more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         raise ModelFileError(f"{what}: {'; '.join(wrong[:_SHOWN])}{more}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -125,7 +126,7 @@ def train_on_ferplus(recipe: FerPlusRecipe, out: Path, run: FinetuneRun) -> FerP
     torch.manual_seed(params.seed)
     network = FaceNetwork(params.arch, len(FERPLUS_8), params.drop, params.drop_path)
     train, valid = (FerPlusPictures.of(splits[name]) for name in ("train", "valid"))
-    load_first_weights(network, params.arch, recipe.start, calibration_inputs(train, spec))
+    load_first_weights(network, params.arch, recipe.start, partial(calibration_inputs, train, spec))
     teachers = Teachers(recipe.teachers, spec, FERPLUS_8) if recipe.teachers else None
     aim = "shares of votes" if teachers is None else f"shares of votes, taught by {', '.join(teachers.digests)}"
     loss = make_share_loss(train.targets, params.label_smoothing, params.class_weights)

@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from affectline.errors import ModelFileError
 from affectline.records import FloatArray
-from affectline.training.cnn import CLASSIFIER, FaceNetwork
+from affectline.training.cnn import CLASSIFIER, FaceNetwork, mismatches, refuse_mismatch
 
 _BATCH: Final = 64
 _SMALLEST_VARIANCE: Final = 1e-6
@@ -40,32 +40,21 @@ def copy_from_onnx(network: FaceNetwork, content: bytes, place: str) -> None:
     cast = {node.input[0]: node.output[0] for node in graph.node if node.op_type == "Cast"}
     arrays = {cast.get(one.name, one.name): numpy_helper.to_array(one).astype(np.float32) for one in graph.initializer}
     given = {name.removeprefix("network."): array for name, array in arrays.items()}
-    wrong: list[str] = []
+    pairs = _pairs(network)
+    wanted = {f"{name}.weight": convolution.weight for convolution, name, _ in pairs}
+    wanted |= {f"{name}.weight_bias": norm.bias for _, name, norm in pairs}
+    refuse_mismatch(
+        mismatches(given, wanted),
+        f"{place} is no start for this architecture (only files that affectline exported are, of the same --arch)",
+    )
     with torch.no_grad():
-        for convolution, name, norm in _pairs(network):
-            parts = ((f"{name}.weight", convolution.weight), (f"{name}.weight_bias", norm.bias))
-            wrong += [_unlike(given, key, tensor) for key, tensor in parts]
-            if any(wrong):
-                continue
-            convolution.weight.copy_(torch.from_numpy(given[parts[0][0]]))
+        for convolution, name, norm in pairs:
+            convolution.weight.copy_(torch.from_numpy(given[f"{name}.weight"]))
             nn.init.ones_(norm.weight)
-            norm.bias.copy_(torch.from_numpy(given[parts[1][0]]))
+            norm.bias.copy_(torch.from_numpy(given[f"{name}.weight_bias"]))
             nn.init.zeros_(_buffer(norm.running_mean))
             nn.init.constant_(_buffer(norm.running_var), 1.0 - norm.eps)
         _copy_classifier(network, given)
-    named = [words for words in wrong if words]
-    if named:
-        more = f" and {len(named) - 3} more" if len(named) > 3 else ""  # noqa: PLR2004
-        raise ModelFileError(
-            f"{place} is no start for this architecture: {'; '.join(named[:3])}{more}; only files that affectline "
-            "exported can be gone on with, of the same --arch"
-        )
-
-
-def _unlike(given: dict[str, FloatArray], name: str, tensor: Tensor) -> str:
-    if name not in given:
-        return f"{name} missing instead of {tuple(tensor.shape)}"
-    return "" if given[name].shape == tensor.shape else f"{name} {given[name].shape} instead of {tuple(tensor.shape)}"
 
 
 def _copy_classifier(network: FaceNetwork, given: dict[str, FloatArray]) -> None:

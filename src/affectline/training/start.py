@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -128,7 +129,7 @@ def for_task(spec: BackboneSpec, task: Task, labels: tuple[str, ...], training_d
 
 
 def begin(
-    start: Start, params: FinetuneParams, task: Task, labels: tuple[str, ...], calibration: FloatArray
+    start: Start, params: FinetuneParams, task: Task, labels: tuple[str, ...], calibration: Callable[[], FloatArray]
 ) -> FaceNetwork:
     """Return the network with its first weights; they depend on the seed.
 
@@ -137,7 +138,7 @@ def begin(
         params: how it is trained.
         task: of what its outputs are.
         labels: its outputs.
-        calibration: shape (n, 3, S, S), float32, training pictures for a start with a backbone file.
+        calibration: gives training pictures, shape (n, 3, S, S), float32; asked for a start with a backbone file.
 
     Raises:
         InputError: there are no ImageNet weights for the architecture, or the head is of another task or has other
@@ -155,14 +156,14 @@ def begin(
     return network
 
 
-def load_first_weights(network: FaceNetwork, arch: str, start: Start, calibration: FloatArray) -> None:
+def load_first_weights(network: FaceNetwork, arch: str, start: Start, calibration: Callable[[], FloatArray]) -> None:
     """Put the start's weights into a network; errors and arguments as `begin`."""
     if not start.is_backbone:
         load_start(network, arch, start.init)
         return
     path = fetch(str(start.init)) if str(start.init) in BACKBONES else Path(start.init)
     copy_from_onnx(network, path.read_bytes(), str(start.init))
-    settle(network, calibration)
+    settle(network, calibration())
 
 
 def _head(start: Start, task: Task, labels: tuple[str, ...]) -> MlpHead:

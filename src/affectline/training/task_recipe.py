@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -140,7 +141,7 @@ def train_on_task(
     words = f"{planned.training_data}, then {train.source} ({len(train)} pictures)"
     spec = for_task(planned, recipe.task, train.labels, words)
     pictures, held_out = CropPictures.of(train), CropPictures.of(valid)
-    network = begin(recipe.start, params, recipe.task, train.labels, calibration_inputs(pictures, spec))
+    network = begin(recipe.start, params, recipe.task, train.labels, partial(calibration_inputs, pictures, spec))
     loss = _loss(train, pictures.targets, params)
     data = FinetuneData(spec, pictures, held_out, scorer(valid), loss, f"{recipe.task.value} {train.labels}")
 
@@ -205,19 +206,12 @@ def _own(
             f"{data.options.labels} holds nothing out: mark the rows of some videos, of other people, with `val` in a "
             "column `split`"
         )
-    if task is Task.VA:
-        given = load_labelled(task, TRAIN, data.options).labels
-        if len(given) < 2:  # noqa: PLR2004 - valence and arousal
-            raise InputError(f"{data.options.labels} has {given[0]} only; a backbone gives valence and arousal")
+    found = [load_labelled(task, split, data.options) for split in (TRAIN, VALIDATION)]
+    labels = found[0].labels
+    if task is Task.VA and len(labels) < 2:  # noqa: PLR2004 - valence and arousal
+        raise InputError(f"{data.options.labels} has {labels[0]} only; a backbone gives valence and arousal")
     train, valid = (
-        cut_crops(
-            _thinned(load_labelled(task, split, data.options), data.every),
-            data.videos,
-            spec.crop,
-            out / "crops",
-            on_reading,
-        )
-        for split in (TRAIN, VALIDATION)
+        cut_crops(_thinned(one, data.every), data.videos, spec.crop, out / "crops", on_reading) for one in found
     )
     return train, valid
 
