@@ -130,11 +130,13 @@ def test_units_are_decided_best_at_a_half(made: dict, data: Path) -> None:
     for unit in range(12):
         truth = valid.target[:, unit]
         assert f1_of(after[:, unit], truth) == pytest.approx(best_threshold(before[:, unit], truth)[1], abs=1e-6)
-    # Stored, with large weights as float16, it decides much as the network did.
-    report = evaluate_crops(backbone, valid).report
-    assert report.p == pytest.approx(
-        np.mean([f1_of(*pair) for pair in zip(after.T, valid.target.T, strict=True)]), abs=0.06
-    )
+    # Stored, with large weights as float16, it gives the scores that the network gave, so its decisions too, but for
+    # those of a network that was trained for one epoch, whose scores lie closer to each other than float16 is exact.
+    load_start(network, "tf_efficientnet_lite0", out / "weights.safetensors")
+    inputs = np.stack([backbone.prepare(read_image(path)) for path in valid.files])
+    with torch.inference_mode():
+        _, outputs = network.eval()(torch.from_numpy(inputs))
+    np.testing.assert_allclose(expit(backbone.run(inputs).au_logits), expit(outputs.numpy()), atol=5e-3)
 
 
 def f1_of(scores: np.ndarray, truth: np.ndarray) -> float:
