@@ -49,7 +49,7 @@ HEAD_NAME: Final = "head.safetensors"
 _SURE: Final = 1e-3
 """Thresholds are kept so far from 0 and 1."""
 
-_ROUNDING: Final = 1e-5
+_ROUNDING: Final = 1e-6
 """In logits: a score that lies on its threshold is on, whatever rounding does to it."""
 
 
