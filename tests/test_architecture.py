@@ -23,6 +23,7 @@ LAYERS = [
     {"options", "models", "face_scores", "describe", "observe", "analysis", "doctor", "extract", "datasets"},
     {"job_index", "jobs", "evaluation"},
     {"training"},
+    {"experiments"},
     {"cli"},
 ]
 """Who may import whom: a module imports from its own layer and from those above it in this list."""

@@ -16,6 +16,7 @@ from affectline.cli import (
     extract,
     finetune,
     models,
+    reproduce,
     schema,
     submission,
     synth,
@@ -46,6 +47,7 @@ app.command("evaluate")(evaluate.command)
 app.command("blend")(blend.command)
 app.add_typer(submission.app, name="submission")
 app.command("finetune")(finetune.command)
+app.command("reproduce")(reproduce.command)
 
 
 def _show_version(wanted: bool) -> None:

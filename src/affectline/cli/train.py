@@ -26,7 +26,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The head, such as va.safetensors.")],
     data: DATA = None,
     labels: LABELS = None,
-    model: Annotated[str, typer.Option(help="mlp, gated, gated_paper, pretrained or automl.")] = "mlp",
+    model: Annotated[str, typer.Option(help="mlp, gated, gated_paper, cascade, pretrained or automl.")] = "mlp",
     inputs: Annotated[
         str | None, typer.Option("--input", help="embedding, logits, va, or several joined by +.")
     ] = None,

@@ -98,9 +98,9 @@ def blend_heads(
     if not heads:
         raise InputError("a blend needs at least one head; name the files of two or more")
     parts = [_part_scores(head, data) for head in heads]
-    found = _weights(parts, data, options)
+    found = choose_weights(parts, data, options)
     weights, best_part_p = found.weights, max(found.part_p)
-    tuned = tune_scores(data, _mix(parts, weights), options.tune)
+    tuned = tune_scores(data, mix_scores(parts, weights), options.tune)
     held_out_p = best_part_p if max(weights) == 1 else found.blend_p
     held_out = {"blend_p_held_out": held_out_p, "best_part_p_held_out": best_part_p}
     tuned = replace(tuned, validation={**tuned.validation, **held_out})
@@ -116,8 +116,21 @@ def _part_scores(head: Head, data: LabelledTables) -> list[SequenceScores]:
     return [replace(one, values=normalise(one.adjusted(adjustment).values)) if adjustment else one for one in scores]
 
 
-def _weights(parts: Sequence[Sequence[SequenceScores]], data: LabelledTables, options: BlendOptions) -> WeightsFound:
-    """Return the best weights: blends are smoothed as the equal blend is smoothed best, each head alone as it is."""
+def choose_weights(
+    parts: Sequence[Sequence[SequenceScores]], data: LabelledTables, options: BlendOptions = DEFAULT_BLEND_OPTIONS
+) -> WeightsFound:
+    """Return the best weights of several heads' scores.
+
+    Blends are smoothed as the equal blend is smoothed best, each head alone as it is.
+
+    Args:
+        parts: of each head, in one order of the sequences.
+        data: the labelled videos that the scores are of.
+        options: how.
+
+    Raises:
+        InputError: fewer than two videos.
+    """
     groups = np.repeat([one.group for one in parts[0]], [len(one.truth) for one in parts[0]])
     fold = deal_folds(groups, options.folds, options.seed)
     n_folds = int(fold.max()) + 1
@@ -133,13 +146,18 @@ def _weights(parts: Sequence[Sequence[SequenceScores]], data: LabelledTables, op
         smoothed = [labelled_scores(data.task, *pair)[::step] for pair in zip(parts, filters, strict=True)]
         return blend_metric(data.task, np.stack(smoothed).astype(np.float32), truth, fold[::step], n_folds)
 
-    together = filter_of(_mix(parts, (1.0,) * len(parts)))
+    together = filter_of(mix_scores(parts, (1.0,) * len(parts)))
     alone = [filter_of(part) for part in parts]
     return find_weights(metric([together] * len(parts)), metric(alone), len(parts), n_folds, options.method)
 
 
-def _mix(parts: Sequence[Sequence[SequenceScores]], weights: Sequence[float]) -> list[SequenceScores]:
-    """Return the weighted mean of the parts' scores, exactly as `BlendHead` computes it."""
+def mix_scores(parts: Sequence[Sequence[SequenceScores]], weights: Sequence[float]) -> list[SequenceScores]:
+    """Return the weighted mean of several heads' scores, exactly as `BlendHead` computes it.
+
+    Args:
+        parts: of each head, in one order of the sequences; all on the same frames.
+        weights: one for each head, 0 or above.
+    """
     given = np.array(weights, np.float32)
     shares = given / given.sum()
     mixed = []

@@ -106,7 +106,7 @@ def score_sequences(
     """
     check_labels(head.card, data)
     plain = head.with_card(replace(head.card, decision=Decision()))
-    intervals = _intervals(data.sequences)
+    intervals = frame_intervals_s(data.sequences)
     scores = []
     for number, (sequence, interval_s) in enumerate(zip(data.sequences, intervals, strict=True), start=1):
         found = predict(plain, sequence.tables, sequence.rows)
@@ -167,7 +167,7 @@ def frame_interval_s(table: FeatureTable, rows: NDArray[np.intp]) -> float | Non
     return float(np.median(np.diff(times_s) / np.diff(frames)))
 
 
-def _intervals(sequences: Sequence[LabelledSequence]) -> list[float]:
+def frame_intervals_s(sequences: Sequence[LabelledSequence]) -> list[float]:
     """Return the frame interval of each sequence, seconds; the others' median where one does not tell its own."""
     found = [frame_interval_s(next(iter(one.tables.values())), one.rows) for one in sequences]
     known = [interval for interval in found if interval]

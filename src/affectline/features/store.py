@@ -149,6 +149,8 @@ class FeatureStore:
     def find_crop_kind(self, digest: str, wanted: CropKind | None) -> CropKind:
         """Return the crop kind that is wanted, or the only one that the store has for a backbone.
 
+        Of `cropped` and `cropped_aligned` it is `cropped` if nothing was wanted: the better one in the paper (Table 2).
+
         Raises:
             InputError: it is not there, or nothing was wanted and there are several.
         """
@@ -157,6 +159,8 @@ class FeatureStore:
             return wanted
         if wanted is None and len(there) == 1:
             return there[0]
+        if wanted is None and set(there) == {CropKind.CROPPED, CropKind.CROPPED_ALIGNED}:
+            return CropKind.CROPPED
         names = ", ".join(kind.value for kind in there) or "none"
         asked = "name one with --crops" if wanted is None else f"{wanted.value} is not among them"
         raise InputError(f"{self.folder} has features of these crops for the backbone {digest[:12]}: {names}; {asked}")

@@ -157,6 +157,19 @@ class PaperGatedHead:
             raise ModelFileError(str(error)) from error
 
 
+def parse_logit_labels(settings: Mapping[str, JsonValue]) -> tuple[Expression, ...]:
+    """Return the expressions that a backbone's logits stand for, in their order, from the settings of a head's file.
+
+    Raises:
+        ModelFileError: they are not there, or are no expressions.
+    """
+    words = settings.get("logit_labels")
+    known = {label.value: label for label in Expression}
+    if not isinstance(words, list) or not all(isinstance(word, str) and word in known for word in words):
+        raise ModelFileError(f"a head needs the labels of the backbone's logits, got {words!r}; train it again")
+    return tuple(known[str(word)] for word in words)
+
+
 def gate_card(backbones: tuple[BackboneRef, ...]) -> HeadCard:
     """Return the card of a gate on these backbones."""
     return HeadCard(Task.EXPR, GATE_LABELS, backbones)
@@ -195,9 +208,5 @@ def _restored(
     arrays: Mapping[str, NDArray[np.generic]],
     labels: tuple[str, ...],
 ) -> tuple[MlpHead, tuple[Expression, ...]]:
-    words = settings.get("logit_labels")
-    known = {label.value: label for label in Expression}
-    if not isinstance(words, list) or not all(isinstance(word, str) and word in known for word in words):
-        raise ModelFileError(f"a gated head needs the labels of the backbone's logits, got {words!r}; train it again")
-    inner = MlpHead.restore(HeadCard(Task.EXPR, labels, card.backbones), settings, arrays)
-    return inner, tuple(known[str(word)] for word in words)
+    logit_labels = parse_logit_labels(settings)
+    return MlpHead.restore(HeadCard(Task.EXPR, labels, card.backbones), settings, arrays), logit_labels

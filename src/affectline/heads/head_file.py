@@ -16,6 +16,7 @@ from safetensors.numpy import save as save_arrays
 from affectline.atomic_file import complete_file
 from affectline.errors import InputError, InputFileError, ModelFileError, ShapeError
 from affectline.heads.blend import BlendHead
+from affectline.heads.cascade import CascadeHead
 from affectline.heads.gated import GatedHead, PaperGatedHead
 from affectline.heads.head import Head, HeadCard
 from affectline.heads.mlp import MlpHead
@@ -60,6 +61,7 @@ class SavableHead(Head, Protocol):
 _CLASSES: Final[Mapping[str, Callable[[HeadCard, Mapping[str, JsonValue], Arrays], Head]]] = {
     "mlp": MlpHead.restore,
     "pretrained": PretrainedHead.restore,
+    "cascade": CascadeHead.restore,
     "gated": GatedHead.restore,
     "gated_paper": PaperGatedHead.restore,
 }

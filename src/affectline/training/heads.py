@@ -10,12 +10,14 @@ import numpy as np
 
 from affectline.datasets.labelled import LabelledSequence, LabelledTables
 from affectline.errors import InputError
+from affectline.heads.cascade import SURE_FROM_GRID, CascadeHead, cascaded
 from affectline.heads.gated import GATE_LABELS, OTHER, GatedHead, PaperGatedHead
 from affectline.heads.head import HeadCard
 from affectline.heads.head_file import SavableHead
 from affectline.heads.mlp import MlpHead
 from affectline.heads.pretrained_head import PretrainedHead
 from affectline.labels import Task
+from affectline.postprocess.adjustment import macro_f1
 from affectline.training.examples import Examples, only_backbone
 from affectline.training.params import TrainParams, default_parts
 from affectline.training.perceptron import RunOptions, TrainingRecord, train_perceptron
@@ -91,8 +93,34 @@ class PaperGatedTrainer(MlpTrainer):
         return PaperGatedHead(card, inner, only_backbone(train).labels)
 
 
+class CascadeTrainer(MlpTrainer):
+    """Trains the perceptron of a `heads.cascade.CascadeHead`; the validation videos say from where it is sure."""
+
+    def fit(self, train: LabelledTables, valid: LabelledTables | None = None) -> CascadeHead:  # type: ignore[override]
+        """Return the cascade; without validation videos it is sure from `heads.cascade.SURE_FROM`."""
+        _check_official(train)
+        mlp = super().fit(train, valid)
+        plain = HeadCard(train.task, train.labels, train.backbones)
+        own = PretrainedTrainer().fit(train).with_card(plain)
+        head = CascadeHead(mlp.card, own, mlp.with_card(plain))
+        return head if valid is None else CascadeHead(mlp.card, own, head.trained, _sure_from(head, valid))
+
+
+def _sure_from(head: CascadeHead, valid: LabelledTables) -> float:
+    """Return the probability from which the backbone's own decision is best taken, by macro F1 of single frames."""
+    digest = head.card.backbones[0].digest
+    faces = [one.tables[digest].features(one.labelled_rows) for one in valid.sequences]
+    own, trained = (np.concatenate([part.score({digest: seen}) for seen in faces]) for part in (head.own, head.trained))
+    truth = np.concatenate([one.target[one.has_face] for one in valid.sequences])
+
+    def score(sure_from: float) -> float:
+        return macro_f1(np.argmax(cascaded(own, trained, sure_from), axis=1), truth, len(valid.labels))
+
+    return max(SURE_FROM_GRID, key=score)
+
+
 class PretrainedTrainer:
-    """Takes valence and arousal straight from the backbone: nothing is trained."""
+    """Takes valence and arousal, or expressions, straight from the backbone: nothing is trained."""
 
     def __init__(self) -> None:
         self.record: TrainingRecord | None = None
@@ -105,21 +133,26 @@ class PretrainedTrainer:
         """Return the head.
 
         Raises:
-            InputError: another task, or a backbone without valence and arousal.
+            InputError: the backbone does not give what the labels are of.
         """
         info = only_backbone(train)
-        if train.task is not Task.VA or not info.has_valence_arousal:
+        card = HeadCard(train.task, train.labels, train.backbones, info.crop_kind)
+        if train.task is Task.EXPR:
+            _check_official(train)
+            return PretrainedHead(card, info.labels, info.temperature)
+        if train.task is Task.AU or not info.has_valence_arousal:
             raise InputError(
-                f"the model `pretrained` takes valence and arousal from a backbone that gives them; {info.backbone} "
-                f"{'gives them, but the task is ' + train.task.value if info.has_valence_arousal else 'gives none'}"
+                f"the model `pretrained` takes what a backbone gives by itself; of {', '.join(train.labels)} "
+                f"{info.backbone} gives none"
             )
-        return PretrainedHead(HeadCard(train.task, train.labels, train.backbones, info.crop_kind))
+        return PretrainedHead(card)
 
 
 PERCEPTRONS: Final[Mapping[str, Callable[[TrainParams, RunOptions], HeadTrainer]]] = {
     "mlp": MlpTrainer,
     "gated": GatedTrainer,
     "gated_paper": PaperGatedTrainer,
+    "cascade": CascadeTrainer,
 }
 """Models that train a perceptron."""
 

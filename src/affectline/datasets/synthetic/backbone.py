@@ -40,7 +40,7 @@ class SyntheticBackbone:
         """The sha256 of its parameters."""
         return hashlib.sha256(self.projection.tobytes() + self.offset.tobytes()).hexdigest()
 
-    def info(self, video: str, frame_count: int) -> FeatureInfo:
+    def info(self, video: str, frame_count: int, kind: CropKind = CropKind.CROPPED) -> FeatureInfo:
         """Return what a table of its outputs is of."""
         design = BACKBONES[self.number]
         return FeatureInfo(
@@ -51,7 +51,7 @@ class SyntheticBackbone:
             temperature=1.0,
             embedding_size=len(self.offset),
             has_valence_arousal=design.has_valence_arousal,
-            crop_kind=CropKind.CROPPED,
+            crop_kind=kind,
             crop=None,
             detector=None,
             time_source=TimeSource.NOMINAL,

@@ -52,6 +52,9 @@ MUSCULAR_NOISE: Final = Noise(
     (Spectrum(slow=((0.10, 1.0 * FPS),), white=0.30), Spectrum(slow=((0.25, 1.0 * FPS),), white=0.65)),
 )
 
+ALIGNED_NOISE: Final = 0.6
+"""Standard deviation of the white noise that the features of aligned crops have on top: in the paper they are worse."""
+
 
 @dataclass(frozen=True, slots=True)
 class BackboneDesign:

@@ -26,6 +26,7 @@ from affectline.datasets.synthetic.design import FPS, Design, make_design
 from affectline.datasets.synthetic.faces import degrade, draw_face, make_subject
 from affectline.datasets.synthetic.video import SyntheticVideo, make_video
 from affectline.errors import AffectlineError, InputError, OutputError
+from affectline.features import CropKind
 from affectline.features.store import FeatureStore
 from affectline.features.writer import write_features
 from affectline.labels import Task
@@ -206,16 +207,27 @@ class _Writer:
         _write_latents(self._out / LATENTS / f"{name}.arrow", video)
         for backbone in self.backbones:
             self._write_features(video, backbone, rng)
+            own = np.random.default_rng([self._options.seed, 3, number, backbone.number])
+            self._write_features(video, backbone, own, CropKind.CROPPED_ALIGNED)
         if self._options.form != "features":
             self._write_crops(video, rng)
         return video
 
-    def _write_features(self, video: SyntheticVideo, backbone: SyntheticBackbone, rng: np.random.Generator) -> None:
+    def _write_features(
+        self,
+        video: SyntheticVideo,
+        backbone: SyntheticBackbone,
+        rng: np.random.Generator,
+        kind: CropKind = CropKind.CROPPED,
+    ) -> None:
         if self._store is None:
             return
         frames = np.flatnonzero(video.has_face)
-        features = backbone.features(video.evidence[backbone.number][frames], self._design, rng)
-        info = backbone.info(video.name, len(video.latents))
+        evidence = video.evidence[backbone.number][frames]
+        if kind is CropKind.CROPPED_ALIGNED:
+            evidence = evidence + numbers.ALIGNED_NOISE * rng.standard_normal(evidence.shape, np.float32)
+        features = backbone.features(evidence, self._design, rng)
+        info = backbone.info(video.name, len(video.latents), kind)
         write_features(self._store, info, (frames, frames / FPS, features, None, None, None))
 
     def _write_crops(self, video: SyntheticVideo, rng: np.random.Generator) -> None:
@@ -304,6 +316,7 @@ FORMULAS: Final = {
     "unit on": "unit_weights @ h + noise of `choice_annotator` >= unit_threshold",
     "logits": "logit_weights @ u[:8] + logit_noise * standard normal",
     "va of a backbone": "va_output: bias + slope * u[:2] + deviation * standard normal",
+    "aligned": "features of cropped_aligned: u + aligned_noise * standard normal",
     "embedding": "max(u @ projection + offset, 0) + small noise, as float16: a function of u that can be inverted",
 }
 """How the numbers in `synthetic.json` make a set: enough to find the ceilings anew without this code."""
@@ -325,6 +338,7 @@ def _write_description(
         "processes": {name.lower(): asdict(getattr(numbers, name)) for name in spectra},
         "va_label": numbers.VA_LABEL.tolist(),
         "va_output": numbers.VA_OUTPUT,
+        "aligned_noise": numbers.ALIGNED_NOISE,
         "backbones": [
             {**asdict(numbers.BACKBONES[one.number]), "digest": one.digest, "evidence": f"evidence_{one.number}"}
             for one in backbones

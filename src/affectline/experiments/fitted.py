@@ -1,0 +1,165 @@
+"""Trained heads and what they say of the validation videos: kept, and made anew when what is behind them changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from affectline.atomic_file import complete_file
+from affectline.datasets.labelled import LabelledSequence, LabelledTables
+from affectline.errors import InputFileError
+from affectline.evaluation.sequence_scores import SequenceScores, score_sequences
+from affectline.experiments.data import ExperimentData, SplitData, share_of
+from affectline.experiments.network import crops_digest, network_scores
+from affectline.experiments.recipes import AUTOML, FINETUNED, HeadRecipe
+from affectline.experiments.settings import ExperimentSettings, NetworkSettings, with_settings
+from affectline.experiments.units import Unit
+from affectline.features import parse_parts
+from affectline.heads.head_file import SavableHead, save_head
+from affectline.progress import ProgressHook, ignore_progress
+from affectline.training.automl import AutomlParams, AutomlTrainer
+from affectline.training.heads import PERCEPTRONS, HeadTrainer, PretrainedTrainer
+from affectline.training.params import TrainParams, default_params
+from affectline.training.perceptron import RunOptions
+
+SCORES_NAME: Final = "scores.safetensors"
+HEAD_NAME: Final = "head.safetensors"
+VERSION: Final = 1
+"""Of what a kept prediction means; another number makes all anew."""
+
+Params = TrainParams | AutomlParams | NetworkSettings | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """What one head says of the validation videos.
+
+    Attributes:
+        recipe: of the head.
+        digest: of all that the scores were made from.
+        valid: the videos.
+        scores: of each of their sequences, without adjustment.
+        seconds: that training and scoring took, when it was done.
+    """
+
+    recipe: HeadRecipe
+    digest: str
+    valid: LabelledTables
+    scores: tuple[SequenceScores, ...]
+    seconds: float
+
+
+def fit(
+    recipe: HeadRecipe,
+    data: ExperimentData,
+    settings: ExperimentSettings,
+    seed: int,
+    folder: Path,
+    on_progress: ProgressHook = ignore_progress,
+) -> Fitted:
+    """Return what a head says, trained now or before. A run that was killed goes on from its last checkpoint.
+
+    Args:
+        recipe: of the head.
+        data: what it is trained on and judged by.
+        settings: how.
+        seed: of its first weights, and of the order of its examples.
+        folder: where heads are kept, each in a folder of its own.
+        on_progress: told how far training is.
+
+    Raises:
+        AffectlineError: the data lack something, something is not installed, or a file cannot be written.
+    """
+    split = data.split(recipe)
+    params = _params(recipe, settings, seed)
+    inputs = {"version": VERSION, "recipe": recipe, "data": split.digest, "params": params}
+    if recipe.model == FINETUNED:
+        inputs |= {"crops": crops_digest(data.folder)}
+    unit = Unit(folder / f"{recipe.name}-seed{seed}", inputs)
+    facts = unit.facts()
+    if facts is None:
+        unit.begin()
+        started_s = time.monotonic()
+        if isinstance(params, NetworkSettings):
+            scores = network_scores(data.folder, split.valid, params, seed, unit, on_progress)
+        else:
+            scores = score_sequences(_train(recipe, split, params, unit, on_progress), split.valid)
+        _write_scores(unit.folder / SCORES_NAME, scores)
+        facts = {"seconds": round(time.monotonic() - started_s, 2)}
+        unit.finish(facts)
+    scores = _read_scores(unit.folder / SCORES_NAME, split.valid.sequences)
+    return Fitted(recipe, unit.digest, split.valid, scores, float(str(facts["seconds"])))
+
+
+def _params(recipe: HeadRecipe, settings: ExperimentSettings, seed: int) -> Params:
+    parts = parse_parts(recipe.inputs) if recipe.inputs else None
+    if recipe.model == "pretrained":
+        return None
+    if recipe.model == FINETUNED:
+        return with_settings(settings.network, recipe, settings.own)
+    if recipe.model == AUTOML:
+        return with_settings(AutomlParams(parts, settings.automl_s, seed), recipe, settings.own)
+    return with_settings(replace(default_params(recipe.task, parts), seed=seed), recipe, settings.own)
+
+
+def _train(recipe: HeadRecipe, split: SplitData, params: Params, unit: Unit, on_progress: ProgressHook) -> SavableHead:
+    run = RunOptions(unit.checkpoint, resume=True, on_progress=on_progress)
+    seed = params.seed if isinstance(params, TrainParams) else 0
+    train = split.train if recipe.share == 1 else share_of(split.train, recipe.share, seed)
+    head = _trainer(recipe, params, run).fit(train, split.valid)
+    save_head(head, unit.folder / HEAD_NAME)
+    return head
+
+
+def _trainer(recipe: HeadRecipe, params: Params, run: RunOptions) -> HeadTrainer:
+    if isinstance(params, AutomlParams):
+        return AutomlTrainer(params, run.on_progress)
+    if isinstance(params, TrainParams):
+        return PERCEPTRONS[recipe.model](params, run)
+    return PretrainedTrainer()
+
+
+def _write_scores(path: Path, scores: Sequence[SequenceScores]) -> None:
+    content = save(
+        {
+            "frame": np.concatenate([one.frame for one in scores]),
+            "values": np.concatenate([one.values for one in scores]),
+            "count": np.array([len(one.frame) for one in scores]),
+            "interval_s": np.array([one.interval_s for one in scores]),
+        }
+    )
+    with complete_file(path) as file:
+        file.write(content)
+
+
+def _read_scores(path: Path, sequences: Sequence[LabelledSequence]) -> tuple[SequenceScores, ...]:
+    """Return kept scores, with the labels of the sequences that they were made for.
+
+    Raises:
+        InputFileError: the file is missing or damaged.
+    """
+    try:
+        arrays = load_file(str(path))
+        ends = np.cumsum(arrays["count"])[:-1]
+        parts = zip(
+            sequences,
+            np.split(arrays["frame"], ends),
+            np.split(arrays["values"], ends),
+            arrays["interval_s"].tolist(),
+            strict=True,
+        )
+        return tuple(
+            SequenceScores(
+                one.video, one.group, frame, values, one.frame_count, interval_s, one.labelled_frame, one.target
+            )
+            for one, frame, values, interval_s in parts
+        )
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise InputFileError(f"{path} is damaged ({error}); remove its folder, and the head is trained anew") from error
