@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from affectline.errors import InputError, InputFileError, ModelFileError
 from affectline.features import FeaturePart
 from affectline.heads.blend import BlendHead, joint_backbones
+from affectline.heads.cascade import CascadeHead, cascaded
 from affectline.heads.gated import GATE_LABELS, GatedHead, PaperGatedHead, gate_card
 from affectline.heads.head import BackboneRef, Decision, HeadCard, adjust, normalise, predict
 from affectline.heads.head_file import load_head, save_head
 from affectline.heads.mlp import DenseLayer, MlpHead
 from affectline.heads.pretrained_head import PretrainedHead
-from affectline.labels import AFFECTNET_7, AFFECTNET_8, Task
+from affectline.labels import ABAW_EXPRESSION_8, AFFECTNET_7, AFFECTNET_8, Task
 from affectline.records import FaceFeatures
 from labelled_examples import DIGEST, OTHER_DIGEST, make_info, make_table
 
@@ -57,6 +58,7 @@ def mlp(
 
 
 def all_heads() -> dict:
+    bare = HeadCard(Task.EXPR, Task.EXPR.official_labels, (REF,))
     va, expr = mlp(card(Task.VA), (FeaturePart.LOGITS, FeaturePart.VALENCE_AROUSAL), 0), mlp(card(Task.EXPR))
     other = mlp(card(Task.EXPR, ref=OTHER), seed=3)
     other = other.with_card(replace(other.card, decision=Decision(logit_adjustment=tuple(np.linspace(-1, 1, 8)))))
@@ -69,6 +71,8 @@ def all_heads() -> dict:
         "one unit": mlp(card(Task.AU, ("AU12",)), (FeaturePart.LOGITS,), 0),
         "pretrained": PretrainedHead(card(Task.VA)),
         "arousal alone": PretrainedHead(card(Task.VA, ("arousal",))),
+        "expressions of the backbone": PretrainedHead(card(Task.EXPR), AFFECTNET_8, 1.5),
+        "cascade": CascadeHead(card(Task.EXPR), PretrainedHead(bare, AFFECTNET_8, 1.5), mlp(bare), 0.4),
         "gated": GatedHead(card(Task.EXPR), mlp(gate_card((REF,))), AFFECTNET_8, 1.5),
         "gated 7": GatedHead(card(Task.EXPR), mlp(gate_card((REF,))), AFFECTNET_7),
         "blend": blend,
@@ -115,6 +119,42 @@ class TestEveryHead:
     def test_asks_for_its_backbone_by_digest(self, name: str) -> None:
         with pytest.raises(InputError, match=r"(?s)abababab.*efefef"):
             all_heads()[name].score({"ef" * 32: features()})
+
+
+class TestCascade:
+    def test_takes_the_backbone_where_it_is_sure_and_the_perceptron_elsewhere(self) -> None:
+        head = all_heads()["cascade"]
+        seen = seen_by("cascade", 40)
+        own, trained, found = (part.score(seen) for part in (head.own, head.trained, head))
+        is_sure = own.max(axis=1) >= 0.4
+        assert 0 < is_sure.sum() < 40
+        np.testing.assert_array_equal(found[is_sure], own[is_sure])
+        np.testing.assert_array_equal(found[~is_sure], trained[~is_sure])
+        np.testing.assert_array_equal(cascaded(own, trained, 1.05), trained)
+
+    def test_the_backbone_never_says_other(self) -> None:
+        scores = all_heads()["expressions of the backbone"].score(seen_by("x"))
+        logits = features(5).logits.astype(np.float64)
+        columns = [AFFECTNET_8.index(label) for label in ABAW_EXPRESSION_8[:7]]
+        raised = np.exp(logits[:, columns] / 1.5)
+        np.testing.assert_allclose(scores[:, :7], raised / raised.sum(axis=1, keepdims=True), rtol=1e-5)
+        assert not scores[:, 7].any()
+
+    @pytest.mark.parametrize(
+        ("make", "message"),
+        [
+            (lambda own, mlp, bare: CascadeHead(bare, own, mlp, 0.0), "above 0"),
+            (lambda own, mlp, bare: CascadeHead(card(Task.VA), own, mlp), "same eight expressions"),
+            (lambda own, mlp, bare: CascadeHead(replace(bare, backbones=(OTHER,)), own, mlp), "same backbone"),
+            (lambda own, mlp, bare: PretrainedHead(bare, AFFECTNET_8[1:]), "missing: Anger"),
+            (lambda own, mlp, bare: PretrainedHead(bare, AFFECTNET_8, 0.0), "above 0"),
+            (lambda own, mlp, bare: PretrainedHead(card(Task.AU)), "not AU"),
+        ],
+    )
+    def test_parts_that_do_not_fit_are_refused(self, make, message: str) -> None:
+        whole = all_heads()["cascade"]
+        with pytest.raises(InputError, match=message):
+            make(whole.own, whole.trained, whole.own.card)
 
 
 class TestMlp:

@@ -20,13 +20,14 @@ from affectline.datasets.synthetic.write import SynthOptions, write_synthetic
 from affectline.errors import InputError, OutputError, ResumeError
 from affectline.evaluation.scoring import evaluate
 from affectline.features import FeaturePart
+from affectline.heads.cascade import SURE_FROM, SURE_FROM_GRID, CascadeHead
 from affectline.heads.gated import GatedHead, PaperGatedHead
 from affectline.heads.head import predict
 from affectline.heads.head_file import load_head
 from affectline.labels import Task
 from affectline.metrics.concordance import concordances
 from affectline.training.examples import Examples
-from affectline.training.heads import GatedTrainer, MlpTrainer, PaperGatedTrainer, PretrainedTrainer
+from affectline.training.heads import CascadeTrainer, GatedTrainer, MlpTrainer, PaperGatedTrainer, PretrainedTrainer
 from affectline.training.losses import class_weights, concordance_loss, make_loss
 from affectline.training.params import DEFAULTS, TrainParams, batch_for
 from affectline.training.perceptron import RunOptions
@@ -203,6 +204,21 @@ def test_a_gate_learns_other(tmp_path: Path) -> None:
         GatedTrainer(params).fit(noisy_data(Task.VA, 1), None)
     with pytest.raises(InputError, match="net-ab gives none"):
         PretrainedTrainer().fit(noisy_data(Task.VA, 1), None)
+
+
+def test_a_cascade_is_sure_from_where_the_validation_videos_say() -> None:
+    data, valid = noisy_data(Task.EXPR, 1, noise=(0.3,)), noisy_data(Task.EXPR, 2, noise=(0.3,))
+    params = TrainParams((FeaturePart.LOGITS,), epochs=1)
+    head = CascadeTrainer(params).fit(data, valid)
+    assert isinstance(head, CascadeHead)
+    assert CascadeTrainer(params).fit(data, None).sure_from == SURE_FROM
+    found = {
+        sure: evaluate(CascadeHead(head.card, head.own, head.trained, sure), valid, resamples=1).with_face.p
+        for sure in SURE_FROM_GRID
+    }
+    assert found[head.sure_from] == max(found.values())
+    with pytest.raises(InputError, match="gated models predict"):
+        CascadeTrainer(params).fit(noisy_data(Task.AU, 1), None)
 
 
 @pytest.fixture(scope="module")

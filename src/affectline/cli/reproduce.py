@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from affectline.cli import reproduce_options as given
 from affectline.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -20,40 +20,20 @@ if TYPE_CHECKING:
 
 
 def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
-    data: Annotated[
-        Path | None, typer.Option("--data", metavar="DIR", help="Annotations (and crops) in the Aff-Wild2 layout.")
-    ] = None,
-    store: Annotated[
-        Path | None, typer.Option("--store", metavar="DIR", help="Feature store that `affectline extract` made.")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Tables, figures, and what is kept of each row."),
-    ] = None,
-    only: Annotated[
-        list[str] | None, typer.Option("--only", metavar="ROW|GROUP", help="Run these alone; may be given repeatedly.")
-    ] = None,
-    show_list: Annotated[bool, typer.Option("--list", help="Show the names of all rows and groups, and end.")] = False,
-    automl: Annotated[bool, typer.Option("--automl/--no-automl", help="Rows with LightAutoML, too.")] = True,
-    time_limit: Annotated[float, typer.Option(metavar="S", help="Seconds for each search of LightAutoML.")] = 600.0,
-    seeds: Annotated[int, typer.Option(min=1, help="Train heads with so many seeds, and show the spread.")] = 1,
-    paper_exact: Annotated[
-        bool, typer.Option("--paper-exact", help="Also the notebook's own post-processing, beside the right one.")
-    ] = False,
-    emotieffnet: Annotated[
-        str | None, typer.Option("--emotieffnet", metavar="NAME|DIGEST", help="Features that stand for EmotiEffNet.")
-    ] = None,
-    mt_emotieffnet: Annotated[
-        str | None, typer.Option("--mt-emotieffnet", metavar="NAME|DIGEST", help="Likewise for MT-EmotiEffNet.")
-    ] = None,
-    finetune_init: Annotated[
-        str, typer.Option("--finetune-init", metavar="NAME|FILE", help="With what the fine-tuned network begins.")
-    ] = "lite0_ferplus",
-    finetune_crops: Annotated[int, typer.Option("--finetune-crops", min=1, help="Crops that it learns from.")] = 5000,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="HEAD.NAME=VALUE", help="Train one head otherwise, such as au_b0_mlp.epochs=5."),
-    ] = None,
+    data: given.DATA = None,
+    store: given.STORE = None,
+    output: given.OUTPUT = None,
+    only: given.ONLY = None,
+    show_list: given.LIST = False,
+    automl: given.AUTOML = True,
+    time_limit: given.TIME_LIMIT = 600.0,
+    seeds: given.SEEDS = 1,
+    paper_exact: given.PAPER_EXACT = False,
+    emotieffnet: given.EMOTIEFFNET = None,
+    mt_emotieffnet: given.MT_EMOTIEFFNET = None,
+    finetune_init: given.FINETUNE_INIT = "lite0_ferplus",
+    finetune_crops: given.FINETUNE_CROPS = 5000,
+    settings: given.SETTINGS = None,
 ) -> None:
     """Run the experiments of the paper on data in the Aff-Wild2 layout; finished rows are kept and not run again."""
     from affectline.errors import InputError
@@ -99,9 +79,10 @@ def _run(rows: tuple[Row, ...], data: ExperimentData, options: RunOptions) -> Ma
     from affectline.experiments.run import Experiments
     from affectline.experiments.tables import Heading, write_tables
 
+    data.check()
     heading = Heading(data.is_synthetic, _source(data))
     with Progress() as progress:
-        experiments = Experiments(data, options, progress.begin, partial(progress.advance, ""))
+        experiments = Experiments(data, options, progress.begin, partial(progress.advance, "steps"))
         results = experiments.run(rows, partial(_show, progress))
         progress.begin("figures")
         drawn = write_curves(experiments, results, options.out, heading.source)

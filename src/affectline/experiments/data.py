@@ -12,10 +12,10 @@ from typing import Final
 
 import numpy as np
 
-from affectline.datasets.affwild2 import refuse_overlap
+from affectline.datasets.affwild2 import find_annotations, refuse_overlap
 from affectline.datasets.labelled import TRAIN, VALIDATION, LabelledTables
 from affectline.datasets.loading import DataOptions, load_labelled
-from affectline.errors import InputError
+from affectline.errors import InputError, InputFileError
 from affectline.evaluation.scoring import data_digest
 from affectline.experiments.recipes import HeadRecipe, Role
 from affectline.features import CropKind, FeaturePart
@@ -61,6 +61,18 @@ class ExperimentData:
     store: Path
     backbones: Mapping[Role, str] = field(default_factory=dict)
     _splits: dict[tuple[Task, Role, CropKind], SplitData] = field(default_factory=dict, repr=False)
+
+    def check(self) -> None:
+        """Refuse folders that no row could be run on.
+
+        Raises:
+            InputFileError: there is no such data set, or no such store.
+        """
+        if not any(find_annotations(self.folder, task) for task in Task):
+            raise InputFileError(
+                f"{self.folder} holds no annotations in the Aff-Wild2 layout; `affectline audit` looks for them"
+            )
+        FeatureStore(self.store)
 
     @cached_property
     def is_synthetic(self) -> bool:

@@ -39,6 +39,9 @@ EXPLAINED: Final = (
 )
 
 
+FAILED: Final = "failed"
+
+
 @dataclass(frozen=True, slots=True)
 class Heading:
     """What stands above the tables.
@@ -163,7 +166,10 @@ def _table(group: str, results: Mapping[str, RowResult], heading: Heading) -> li
     head += ["95 % interval", "cross-validated", "95 % interval", "seeds"]
     head += ["notebook's way"] if has_exact else []
     head += [*(NAMES[name] for name in second), "seconds"]
-    return [head, *(_cells(row, results.get(row.name), is_paper, has_exact, second) for row in shown)]
+    lines = [_cells(row, results.get(row.name), is_paper, has_exact, second) for row in shown]
+    # A column that nothing stands in, such as the spread over seeds with one seed, is left out.
+    kept = [number for number in range(len(head)) if any(cells[number] for cells in lines)]
+    return [[cells[number] for number in kept] for cells in (head, *lines)]
 
 
 def _cells(row: Row, result: RowResult | None, is_paper: bool, has_exact: bool, second: Sequence[str]) -> list[str]:
@@ -172,7 +178,7 @@ def _cells(row: Row, result: RowResult | None, is_paper: bool, has_exact: bool, 
     found = result or RowResult(row.name)
     ours = _value(found.chosen, metric)
     cells = [row.features, row.method, _figure(paper) if is_paper else NAMES[metric]]
-    cells.append("failed" if found.error else _figure(ours))
+    cells.append(FAILED if found.error else _figure(ours))
     if is_paper:
         cells.append("" if paper is None or ours is None else f"{ours - paper:+.3f}")
     cells += [_range(found.chosen), _figure(_value(found.cross_validated, metric)), _range(found.cross_validated)]
@@ -190,7 +196,7 @@ h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
-th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; white-space: normal; }
+th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; white-space: normal; min-width: 9rem; }
 tr.other td { color: #777; } tr.failed td { color: #a11; }
 figure { margin: 1.5rem 0; } svg { max-width: 100%; height: auto; }
 """
@@ -225,7 +231,7 @@ def _html_table(table: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in table[0])
     lines = []
     for cells in table[1:]:
-        kind = "failed" if "failed" in cells else "" if cells[-1] else "other"
+        kind = "failed" if FAILED in cells else "" if cells[-1] else "other"
         lines.append(f'<tr class="{kind}">' + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 

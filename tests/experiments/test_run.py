@@ -1,0 +1,265 @@
+"""Whole runs on a small synthetic set: what is kept, what is run again, what is written."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.ipc
+import pytest
+
+from affectline.datasets.synthetic.write import SynthOptions, write_synthetic
+from affectline.errors import InputError
+from affectline.experiments.curves import write_curves
+from affectline.experiments.data import ExperimentData, share_of
+from affectline.experiments.fitted import SCORES_NAME
+from affectline.experiments.protocol import ProtocolOptions
+from affectline.experiments.recipes import chosen_rows, heads
+from affectline.experiments.results import RowResult
+from affectline.experiments.run import Experiments, RunOptions
+from affectline.experiments.settings import ExperimentSettings, NetworkSettings, parse_settings
+from affectline.experiments.tables import Heading, write_tables
+from affectline.progress import ignore_progress
+
+ROWS = ("va_mt_mlp_smooth", "va_both_mlp", "expr_b0_aligned", "expr_b0_logits", "au_b0_mlp_smooth", "expr_b0_cascade")
+QUICK = ProtocolOptions(folds=3, radii=(0, 2, 5, 9))
+SETTINGS = ExperimentSettings(own=parse_settings([f"{name}.epochs=2" for name in heads() if "mlp" in name]))
+
+
+@pytest.fixture(scope="module")
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("experiments") / "set"
+    write_synthetic(out, SynthOptions(videos=40, frames=150, seed=3, width=32))
+    return out
+
+
+def run(
+    synthetic: Path, out: Path, rows: tuple[str, ...] = ROWS, on_progress=ignore_progress, **other
+) -> tuple[Mapping[str, RowResult], dict[str, bool]]:
+    kept: dict[str, bool] = {}
+    options = RunOptions(out, **{"protocol": QUICK, "settings": SETTINGS, **other})
+    experiments = Experiments(ExperimentData(synthetic, synthetic / "store"), options, on_progress=on_progress)
+    found = experiments.run(chosen_rows(rows), lambda row, _, was_kept: kept.__setitem__(row.name, was_kept))
+    return found, kept
+
+
+@pytest.fixture(scope="module")
+def first(synthetic: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Mapping[str, RowResult]]:
+    out = tmp_path_factory.mktemp("first") / "results"
+    results, kept = run(synthetic, out, paper_exact=True)
+    assert not any(kept.values())
+    return out, results
+
+
+def copied(first: tuple[Path, Mapping[str, RowResult]], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(first[0], tmp_path / "results"))
+
+
+def test_every_row_has_figures(first: tuple[Path, Mapping[str, RowResult]]) -> None:
+    for result in first[1].values():
+        assert result.error == ""
+        assert result.chosen is not None
+        assert result.cross_validated is not None
+        assert result.chosen.interval is not None
+        low, high = result.chosen.interval
+        assert low <= high
+        assert result.seconds > 0
+    assert first[1]["va_both_mlp"].choice.weights != ()
+    assert first[1]["va_both_mlp"].paper_exact is not None
+
+
+def test_figures_follow_from_the_predictions(first: tuple[Path, Mapping[str, RowResult]]) -> None:
+    for name, result in first[1].items():
+        with pyarrow.ipc.open_file(str(first[0] / "predictions" / f"{name}.arrow")) as file:
+            table = file.read_all()
+        facts = json.loads(table.schema.metadata[b"affectline"])
+        for way, figures in (("chosen", result.chosen), ("cross_validated", result.cross_validated)):
+            assert figures is not None
+            assert official(facts["task"], facts["labels"], table, way) == pytest.approx(
+                figures.values[f"p_{facts['task'].lower()}"], abs=1e-6
+            )
+
+
+def official(task: str, labels: list[str], table, way: str) -> float:
+    """Return the official score, from its definition and nothing of affectline."""
+    if task == "VA":
+        return float(np.mean([concordance(table[f"true_{label}"], table[f"{way}_{label}"]) for label in labels]))
+    if task == "AU":
+        return float(np.mean([f1(table[f"true_{label}"], table[f"{way}_{label}"]) for label in labels]))
+    truth, decided = np.asarray(table["true_code"]), np.asarray(table[f"{way}_code"])
+    return float(np.mean([f1(truth == code, decided == code) for code in range(len(labels))]))
+
+
+def concordance(truth, decided) -> float:
+    x, y = np.asarray(truth, np.float64), np.asarray(decided, np.float64)
+    return float(2 * np.cov(x, y, ddof=0)[0, 1] / (x.var() + y.var() + (x.mean() - y.mean()) ** 2))
+
+
+def f1(truth, decided) -> float:
+    x, y = np.asarray(truth, bool), np.asarray(decided, bool)
+    total = x.sum() + y.sum()
+    return float(2 * (x & y).sum() / total) if total else 0.0
+
+
+def test_a_second_run_does_nothing(
+    synthetic: Path, first: tuple[Path, Mapping[str, RowResult]], tmp_path: Path
+) -> None:
+    out = copied(first, tmp_path)
+    before = stamps(out)
+    results, kept = run(synthetic, out, paper_exact=True)
+    assert all(kept.values())
+    assert results == first[1]
+    assert stamps(out) == before
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_other_settings_of_a_head_run_its_rows_again(
+    synthetic: Path, first: tuple[Path, Mapping[str, RowResult]], tmp_path: Path
+) -> None:
+    out = copied(first, tmp_path)
+    own = {**SETTINGS.own, "va_b0_mlp": {"epochs": "3"}}
+    _, kept = run(synthetic, out, paper_exact=True, settings=replace(SETTINGS, own=own))
+    assert [name for name, was_kept in kept.items() if not was_kept] == ["va_both_mlp"]
+
+
+def test_other_labels_run_the_rows_of_their_task_again(
+    synthetic: Path, first: tuple[Path, Mapping[str, RowResult]], tmp_path: Path
+) -> None:
+    out = copied(first, tmp_path)
+    data = Path(shutil.copytree(synthetic, tmp_path / "set"))
+    path = sorted((data / "annotations" / "AU_Detection_Challenge" / "Validation_Set").iterdir())[0]
+    lines = path.read_text().splitlines()
+    number = next(number for number, line in enumerate(lines) if line[0] == "0")
+    lines[number] = "1" + lines[number][1:]
+    path.write_text("\n".join(lines) + "\n")
+    _, kept = run(data, out, paper_exact=True)
+    assert [name for name, was_kept in kept.items() if not was_kept] == ["au_b0_mlp_smooth"]
+
+
+def test_a_killed_run_goes_on_to_the_same_figures(synthetic: Path, tmp_path: Path) -> None:
+    rows = ("au_b0_mlp_smooth",)
+    settings = ExperimentSettings(own=parse_settings(["au_b0_mlp.epochs=4", "au_b0_mlp.patience=9"]))
+    unbroken, _ = run(synthetic, tmp_path / "unbroken", rows, settings=settings)
+
+    def kill(done: int, total: int | None) -> None:
+        if done > 0.6 * (total or 0):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(synthetic, tmp_path / "killed", rows, settings=settings, on_progress=kill)
+    (checkpoint,) = (tmp_path / "killed" / "heads" / "au_b0_mlp-seed0").glob("*.part")
+    seen: list[float] = []
+    again, _ = run(
+        synthetic, tmp_path / "killed", rows, settings=settings,
+        on_progress=lambda done, total: seen.append(done / (total or 1)),
+    )  # fmt: skip
+    assert seen[0] > 0.5  # it did not start anew
+    assert not checkpoint.exists()
+    assert replace(again["au_b0_mlp_smooth"], seconds=0) == replace(unbroken["au_b0_mlp_smooth"], seconds=0)
+
+
+def test_rows_that_fail_say_why_and_the_rest_goes_on(synthetic: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(synthetic, tmp_path / "set"))
+    shutil.rmtree(next((data / "store").glob("synthetic_b0*/cropped_aligned")))
+    results, _ = run(data, tmp_path / "out", ("expr_b0_aligned", "va_mt_pretrained", "expr_finetuned"))
+    assert "cropped_aligned is not among them" in results["expr_b0_aligned"].error
+    assert results["expr_finetuned"].error != ""  # there are no pictures, and torchvision is not here
+    assert results["va_mt_pretrained"].error == ""
+
+
+def test_a_damaged_prediction_names_its_folder(
+    synthetic: Path, first: tuple[Path, Mapping[str, RowResult]], tmp_path: Path
+) -> None:
+    out = copied(first, tmp_path)
+    (out / "heads" / "va_mt_mlp-seed0" / SCORES_NAME).write_bytes(b"no")
+    results, kept = run(synthetic, out, paper_exact=True)
+    assert "va_mt_mlp-seed0" in results["va_mt_mlp_smooth"].error
+    assert kept["au_b0_mlp_smooth"]
+
+
+def test_seeds_give_a_spread(synthetic: Path, tmp_path: Path) -> None:
+    results, _ = run(synthetic, tmp_path / "out", ("va_mt_mlp", "va_mt_pretrained"), seeds=2)
+    one, other = results["va_mt_mlp"].seeds
+    assert (one.seed, other.seed) == (0, 1)
+    assert one.chosen != other.chosen
+    assert len(results["va_mt_pretrained"].seeds) == 1
+
+
+def test_a_share_of_the_videos_holds_smaller_shares(synthetic: Path) -> None:
+    train = ExperimentData(synthetic, synthetic / "store").split(heads()["va_b0_mlp"]).train
+    quarter, half = ({one.video for one in share_of(train, share, 0).sequences} for share in (0.25, 0.5))
+    assert quarter < half < {one.video for one in train.sequences}
+    groups = {one.group for one in train.sequences}
+    assert len({video.removesuffix("_left").removesuffix("_right") for video in half}) == round(len(groups) / 2)
+
+
+def test_tables_say_that_the_data_are_synthetic(
+    synthetic: Path, first: tuple[Path, Mapping[str, RowResult]], tmp_path: Path
+) -> None:
+    data = ExperimentData(synthetic, synthetic / "store")
+    assert data.is_synthetic
+    experiments = Experiments(data, RunOptions(first[0], paper_exact=True, protocol=QUICK, settings=SETTINGS))
+    drawn = write_curves(experiments, first[1], tmp_path, "a synthetic set")
+    assert [path.stem for path in drawn] == ["figure_2_valence", "figure_3_arousal", "figure_5_action_units"]
+    assert all(path.with_suffix(ending).stat().st_size > 100 for path in drawn for ending in (".png", ".csv"))
+    results = {**first[1], "au_both": RowResult("au_both", error="no <b>features</b>")}
+    write_tables(tmp_path, results, Heading(True, "a synthetic set"), drawn)
+    page, text = (tmp_path / "results.html").read_text(), (tmp_path / "results.md").read_text()
+    for shown in (page, text):
+        assert "no results on Aff-Wild2" in shown
+        assert "ours (synthetic)" in shown
+    assert "no &lt;b&gt;features" in page
+    assert page.count("<svg") == 3
+    lines = read_csv(tmp_path / "results.csv")
+    ours = {line["row"]: line for line in lines if line["metric"].startswith("p_") and line["is_synthetic"]}
+    assert set(ours) == set(results)
+    assert {line["is_synthetic"] for line in ours.values()} == {"true"}
+    assert float(ours["va_mt_mlp_smooth"]["paper"]) == 0.547
+    assert ours["au_both"]["error"] == "no <b>features</b>"
+    figures = first[1]["va_mt_mlp_smooth"].chosen
+    assert figures is not None
+    assert float(ours["va_mt_mlp_smooth"]["ours"]) == pytest.approx(figures.values["p_va"], abs=1e-5)
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def test_the_curve_passes_through_the_row(
+    synthetic: Path, first: tuple[Path, Mapping[str, RowResult]], tmp_path: Path
+) -> None:
+    experiments = Experiments(
+        ExperimentData(synthetic, synthetic / "store"),
+        RunOptions(first[0], paper_exact=True, protocol=QUICK, settings=SETTINGS),
+    )
+    write_curves(experiments, first[1], tmp_path, "a synthetic set")
+    result = first[1]["au_b0_mlp_smooth"]
+    assert result.chosen is not None
+    lines = read_csv(tmp_path / "figures" / "figure_5_action_units.csv")
+    at = {float(line["radius_s"]): float(line["p_au"]) for line in lines if line["row"] == result.row}
+    radius_s = min(at, key=lambda value: abs(value - result.choice.decision.radius_s))
+    assert at[radius_s] == pytest.approx(result.chosen.values["p_au"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RunOptions(Path("x"), seeds=0), "one seed or more"),
+        (lambda: ExperimentData(Path("x"), Path("x"), {}).backbone("b0"), "feature store"),
+    ],
+)
+def test_what_cannot_be_run_is_said(make: Callable[[], object], message: str) -> None:
+    with pytest.raises((InputError, OSError), match=message):
+        make()
+
+
+def test_network_settings_are_the_defaults_that_the_manual_names() -> None:
+    assert NetworkSettings() == NetworkSettings("lite0_ferplus", 5000, 8, 5e-4, 96)
