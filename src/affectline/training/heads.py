@@ -16,9 +16,10 @@ from affectline.heads.head_file import SavableHead
 from affectline.heads.mlp import MlpHead
 from affectline.heads.pretrained_head import PretrainedHead
 from affectline.labels import Task
+from affectline.training.epochs import RunOptions, TrainingRecord
 from affectline.training.examples import Examples, only_backbone
 from affectline.training.params import TrainParams, default_parts
-from affectline.training.perceptron import RunOptions, TrainingRecord, train_perceptron
+from affectline.training.perceptron import train_perceptron
 
 
 class HeadTrainer(Protocol):

@@ -24,9 +24,9 @@ from affectline.heads.head_file import SavableHead, load_head, save_head
 from affectline.labels import Task
 from affectline.progress import ProgressHook, ignore_progress
 from affectline.training.automl import AutomlParams, AutomlTrainer
+from affectline.training.epochs import EpochHook, RunOptions, ignore_epochs
 from affectline.training.heads import MODELS, PERCEPTRONS, HeadTrainer, PretrainedTrainer
 from affectline.training.params import TrainParams, default_params
-from affectline.training.perceptron import EpochHook, RunOptions, ignore_epochs
 
 CHECKPOINT_SUFFIX: Final = ".part"
 """Behind the head's file name, while it is trained."""
