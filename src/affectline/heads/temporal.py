@@ -100,18 +100,18 @@ class TemporalHead:
         return np.asarray(values @ weight.T + bias, np.float32)
 
     def score(self, features: Mapping[str, FaceFeatures]) -> FloatArray:
-        """Return the scores of n faces that have nothing to do with each other, shape (n, number of labels), float32."""
+        """Return the scores of n faces that have nothing to do with each other, shape (n, number of labels)."""
         encoded = self.encode(features)
         mask = np.ones((len(encoded), 1), np.bool_)
-        return self._run(encoded[:, None], mask)[:, 0]
+        return self.run(encoded[:, None], mask)[:, 0]
 
     def score_encoded(self, encoded: FloatArray, time_s: NDArray[np.float64]) -> FloatArray:
-        """Return the scores of one face over time, shape (n, number of labels), float32; see `heads.head.ContextHead`.
+        """Return the scores of one face over time, shape (n, number of labels); see `heads.head.ContextHead`.
 
         Raises:
             ShapeError: encodings and times do not fit, or the times decrease.
         """
-        self._check_rows(encoded, time_s)
+        self.check_rows(encoded, time_s)
         scores = np.empty((len(encoded), len(self.card.labels)), np.float32)
         for rows in pieces(time_s, self.memory_s):
             scores[rows] = self._score_piece(encoded[rows], time_s[rows])
@@ -140,7 +140,7 @@ class TemporalHead:
             batch = starts[first : first + WINDOWS_AT_ONCE]
             grids = [placed.on_grid(start, start + length) for start in batch]
             masks = np.stack([mask for _, mask in grids])
-            scores = self._run(np.stack([values for values, _ in grids]), masks)
+            scores = self.run(np.stack([values for values, _ in grids]), masks)
             for start, mask, score in zip(batch, masks, scores, strict=True):
                 stop = min(start + length, n_steps)
                 weight = self._weights(start, length)[: stop - start]
@@ -165,7 +165,7 @@ class TemporalHead:
         number = np.arange(length)
         return np.asarray(np.minimum(number + 1, length - number), np.float32)
 
-    def _run(self, encoded: FloatArray, mask: NDArray[np.bool_]) -> FloatArray:
+    def run(self, encoded: FloatArray, mask: NDArray[np.bool_]) -> FloatArray:
         """Return the network's scores, shape (B, T, K), float32, of encodings (B, T, d) and their mask (B, T)."""
         steps = np.concatenate([encoded, mask[..., None].astype(np.float32)], axis=2)
         if not len(steps):
@@ -180,11 +180,13 @@ class TemporalHead:
         """
         if not self.spec.is_causal:
             raise InputError(
-                f"a {self.spec.model} head that looks ahead cannot score frames while they come; train one with --causal"
+                f"a {self.spec.model} head that looks ahead cannot score frames while they come; train one with "
+                "--causal"
             )
         return TemporalFollower(self)
 
-    def _check_rows(self, encoded: FloatArray, time_s: NDArray[np.float64]) -> None:
+    def check_rows(self, encoded: FloatArray, time_s: NDArray[np.float64]) -> None:
+        """Raise ShapeError unless there is an encoding for each time, and times never decrease."""
         if encoded.shape != (len(time_s), self.spec.size):
             raise ShapeError(f"encodings must be of shape ({len(time_s)}, {self.spec.size}), got {encoded.shape}")
         if not np.isfinite(time_s).all() or (np.diff(time_s) < 0).any():
@@ -202,7 +204,7 @@ class TemporalHead:
         return {name.removeprefix(CORE): array for name, array in self._numbers.items() if name.startswith(CORE)}
 
     def to_onnx(self) -> bytes:
-        """Return the head as the bytes of an ONNX file: see `temporal_graph.head_graph`; card and settings travel along."""
+        """Return the head as the bytes of an ONNX file (`temporal_graph.head_graph`); card and settings travel along."""
         text = json.dumps({"card": to_json_object(self.card), "settings": self.settings()})
         return head_graph(
             self.spec,
@@ -250,12 +252,12 @@ class TemporalFollower:
         self._values = np.empty((0, self._head.encoding_size), np.float32)
 
     def push(self, encoded: FloatArray, time_s: float) -> FloatArray:
-        """Return the scores of the face's next frame, shape (number of labels,), float32; see `heads.head.FaceFollower`.
+        """Return the scores of the face's next frame, shape (number of labels,); see `heads.head.FaceFollower`.
 
         Raises:
             ShapeError: the time is not finite, or before the last one.
         """
-        self._head._check_rows(encoded[None], np.array([time_s]))  # noqa: SLF001 - one class in two parts
+        self._head.check_rows(encoded[None], np.array([time_s]))
         if time_s < self._last_s:
             raise ShapeError(f"a face was seen at {time_s} s after {self._last_s} s; frames must come in order")
         if not len(self._place) or time_s - self._last_s > self._head.memory_s:
@@ -273,7 +275,7 @@ class TemporalFollower:
         kept = slice(max(0, int(np.searchsorted(self._place, start, side="right")) - 1), None)
         self._place, self._is_linked, self._values = self._place[kept], self._is_linked[kept], self._values[kept]
         values, mask = PlacedRows(self._place, self._is_linked, self._values).on_grid(start, step + 1)
-        scores: FloatArray = self._head._run(values[None], mask[None])[0, -1]  # noqa: SLF001 - one class in two parts
+        scores: FloatArray = self._head.run(values[None], mask[None])[0, -1]
         return scores
 
 

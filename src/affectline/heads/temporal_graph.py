@@ -29,8 +29,8 @@ _NORM_EPSILON: Final = 1e-5
 def core_graph(spec: TemporalSpec, numbers: Mapping[str, FloatArray], n_labels: int, task: Task) -> bytes:
     """Return the network behind the encodings as the bytes of an ONNX file.
 
-    Input `steps`: (B, T, d + 1) float32, encodings that are 0 where the mask, the last column, is 0. Output `scores`:
-    (B, T, K) float32, activated.
+    Input `steps`: (B, T, d + 1) float32, encodings that are 0 where the mask, the last column, is 0. Output
+    `scores`: (B, T, K) float32, activated.
 
     Args:
         spec: of the network.
@@ -75,9 +75,7 @@ def head_graph(
     seen = nodes.add("Cast", is_seen, to=1)
     outputs = _core(nodes, spec, numbers, nodes.add("Concat", encoded, seen, axis=2))
     _activate(nodes, outputs, task)
-    return nodes.file(
-        {FEATURES: ("batch", "time", weight.shape[1]), MASK: ("batch", "time")}, n_labels, metadata
-    )
+    return nodes.file({FEATURES: ("batch", "time", weight.shape[1]), MASK: ("batch", "time")}, n_labels, metadata)
 
 
 class _Nodes:
@@ -90,7 +88,7 @@ class _Nodes:
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
 
-    def add(self, operator: str, *inputs: str, output: str | None = None, **attributes: object) -> str:
+    def add(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:  # noqa: ANN401 - as onnx takes them
         """Add a node with one output and return the output's name."""
         name = output or f"{operator.lower()}.{len(self._nodes)}"
         self._nodes.append(self._onnx.helper.make_node(operator, list(inputs), [name], **attributes))
@@ -99,7 +97,7 @@ class _Nodes:
     def constant(self, values: NDArray[np.generic]) -> str:
         """Return the name of an array."""
         name = f"constant.{len(self._constants)}"
-        self._constants.append(self._onnx.numpy_helper.from_array(np.ascontiguousarray(values), name))
+        self._constants.append(self._onnx.numpy_helper.from_array(np.asarray(values, order="C"), name))
         return name
 
     def number(self, value: float) -> str:
@@ -148,9 +146,7 @@ def _core(nodes: _Nodes, spec: TemporalSpec, numbers: Mapping[str, FloatArray], 
     """Add the network behind the encodings; return the name of its outputs before the activation."""
     if spec.model == "gru":
         return _gru(nodes, spec, numbers, steps)
-    mask = nodes.add(
-        "Slice", steps, nodes.integers([spec.size]), nodes.integers([spec.size + 1]), nodes.integers([2])
-    )
+    mask = nodes.add("Slice", steps, nodes.integers([spec.size]), nodes.integers([spec.size + 1]), nodes.integers([2]))
     build = _tcn if spec.model == "tcn" else _transformer
     return build(nodes, spec, numbers, steps, mask)
 
@@ -211,9 +207,7 @@ def _tcn(nodes: _Nodes, spec: TemporalSpec, numbers: Mapping[str, FloatArray], s
             dilations=[2**number],
             pads=[reach, 0] if spec.is_causal else [reach // 2, reach // 2],
         )
-        mixed = _dense(
-            nodes, numbers, f"{block}.mix", nodes.add("Transpose", nodes.add("Relu", seen), perm=[0, 2, 1])
-        )
+        mixed = _dense(nodes, numbers, f"{block}.mix", nodes.add("Transpose", nodes.add("Relu", seen), perm=[0, 2, 1]))
         values = nodes.add("Mul", nodes.add("Add", values, mixed), mask)
     return _dense(nodes, numbers, "out", nodes.add("Relu", values))
 
@@ -227,11 +221,12 @@ def _transformer(nodes: _Nodes, spec: TemporalSpec, numbers: Mapping[str, FloatA
         "Sub", nodes.add("Unsqueeze", places, nodes.integers([0])), nodes.add("Unsqueeze", places, nodes.integers([1]))
     )
     limits = [nodes.constant(np.asarray(limit, np.int64)) for limit in (-FARTHEST, FARTHEST)]
-    column = nodes.add(
-        "Add", nodes.add("Clip", distance, *limits), nodes.constant(np.asarray(FARTHEST, np.int64))
+    column = nodes.add("Add", nodes.add("Clip", distance, *limits), nodes.constant(np.asarray(FARTHEST, np.int64)))
+    is_hidden = nodes.add(
+        "Sub",
+        nodes.number(1.0),
+        nodes.add("Unsqueeze", nodes.add("Squeeze", mask, nodes.integers([2])), nodes.integers([1, 2])),
     )
-    is_hidden = nodes.add("Sub", nodes.number(1.0), nodes.add("Unsqueeze", nodes.add(
-        "Squeeze", mask, nodes.integers([2])), nodes.integers([1, 2])))
     hidden = nodes.add("Mul", is_hidden, nodes.number(_HIDDEN_KEY))
     if spec.is_causal:
         ahead = nodes.add("Cast", nodes.add("Greater", distance, zero), to=1)
@@ -239,7 +234,9 @@ def _transformer(nodes: _Nodes, spec: TemporalSpec, numbers: Mapping[str, FloatA
     for number in range(spec.layers):
         block = f"blocks.{number}"
         bias = nodes.add("Gather", nodes.constant(numbers[f"{block}.distance"]), column, axis=1)
-        values = nodes.add("Add", values, _attention(nodes, spec, numbers, block, values, nodes.add("Add", bias, hidden)))
+        values = nodes.add(
+            "Add", values, _attention(nodes, spec, numbers, block, values, nodes.add("Add", bias, hidden))
+        )
         wide = _dense(nodes, numbers, f"{block}.widen", _norm(nodes, numbers, f"{block}.before_mixing", values))
         values = nodes.add("Add", values, _dense(nodes, numbers, f"{block}.narrow", nodes.add("Relu", wide)))
     return _dense(nodes, numbers, "out", _norm(nodes, numbers, "norm", values))

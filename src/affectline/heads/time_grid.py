@@ -7,6 +7,7 @@ that lies after it where a head must not look ahead: so frames can be placed one
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -77,7 +78,7 @@ def distinct(place: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def links(place: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return for each row whether no frame is missing between it and the row before it, shape (m,); False for the first.
+    """Return for each row whether no frame is missing between it and the row before it, shape (m,), False at first.
 
     That is so where they are at most `NEAR` intervals apart, of the grid or of the video (the median of its latest
     `USUAL_OF` steps up to there), whichever is longer.
@@ -101,4 +102,4 @@ def pieces(time_s: NDArray[np.float64], longest_s: float) -> list[slice]:
     """
     cuts = np.flatnonzero(np.diff(time_s) > longest_s) + 1
     ends = [0, *cuts.tolist(), len(time_s)]
-    return [slice(start, stop) for start, stop in zip(ends, ends[1:], strict=False) if stop > start]
+    return [slice(start, stop) for start, stop in pairwise(ends) if stop > start]

@@ -106,6 +106,7 @@ class Fit(ABC):
         """Return a digest of all that the run depends on."""
 
     def is_over(self) -> bool:
+        """Return whether training has ended."""
         progress, limits = self.progress, self._stopping
         is_stuck = limits.patience is not None and progress.epoch - progress.best_epoch >= limits.patience
         return progress.epoch >= limits.epochs or is_stuck

@@ -1,0 +1,86 @@
+"""How temporal heads are trained: every default in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from affectline.errors import InputError
+from affectline.features import FeaturePart
+from affectline.heads.temporal_spec import LONGEST_WINDOW, SHORTEST_WINDOW, TemporalSpec
+
+MOST: Final = {"weight_decay": 1e3, "learning_rate": 1.0}
+"""Beyond these nothing is learned."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalParams:
+    """How one temporal head is trained.
+
+    Attributes:
+        parts: its input; None takes the embedding.
+        causal: scores rest on the past alone.
+        hidden: numbers in an encoding and in each hidden state.
+        layers: of the network behind the encodings; None takes the model's default. A TCN's default reaches as far as
+            the window does.
+        window_s: how long the windows are that the network sees, seconds; rounded to an even number of frames.
+        epochs: at most so many passes over the training data; all of them where nothing is held out.
+        patience: passes without a better score on the validation data before training ends.
+        batch_size: frames of one step, at most, in whole windows; at least one window.
+        learning_rate: of AdamW (Loshchilov and Hutter 2019).
+        weight_decay: of AdamW; of weights, not of biases and norms.
+        dropout: share of the hidden numbers that are left out at random in each step of training.
+        input_dropout: share of the input numbers likewise.
+        average: as `TrainParams.average`.
+        seed: of the first weights, of where windows begin, of their order and of what is left out.
+        allow_empty_classes: train although a class or unit has no examples; it will never be predicted rightly.
+    """
+
+    parts: tuple[FeaturePart, ...] | None = None
+    causal: bool = False
+    hidden: int = 64
+    layers: int | None = None
+    window_s: float = 8.0
+    epochs: int = 20
+    patience: int = 5
+    batch_size: int = 2048
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.1
+    dropout: float = 0.3
+    input_dropout: float = 0.0
+    average: float = 0.99
+    seed: int = 0
+    allow_empty_classes: bool = False
+
+    def __post_init__(self) -> None:
+        wrong = [name for name in ("epochs", "patience", "batch_size", "hidden") if getattr(self, name) < 1]
+        wrong += [name for name in ("weight_decay", "seed") if getattr(self, name) < 0]
+        wrong += [name for name in ("learning_rate", "window_s") if not getattr(self, name) > 0]
+        wrong += [name for name in ("dropout", "input_dropout", "average") if not 0 <= getattr(self, name) < 1]
+        wrong += [name for name, most in MOST.items() if getattr(self, name) > most]
+        if wrong:
+            names = ", ".join(f"{name}={getattr(self, name)}" for name in wrong)
+            limits = ", ".join(f"{name} {most:g}" for name, most in MOST.items())
+            raise InputError(
+                f"training cannot use {names}: epochs, patience, batch size and hidden start at 1, the learning rate "
+                "and the window are above 0, dropout and the share of the average below 1, others start at 0; at most: "
+                f"{limits}"
+            )
+
+    def spec(self, model: str, interval_s: float) -> TemporalSpec:
+        """Return the network for data with a frame interval in seconds.
+
+        Raises:
+            InputError: such a network is not possible: the window has too few or too many frames.
+        """
+        window = 2 * round(self.window_s / interval_s / 2)
+        if not SHORTEST_WINDOW <= window <= LONGEST_WINDOW:
+            raise InputError(
+                f"a window of {self.window_s:g} s holds {window} frames of these data ({1 / interval_s:.3g} a second); "
+                f"{SHORTEST_WINDOW} to {LONGEST_WINDOW} are possible: choose another --window"
+            )
+        layers = self.layers or _LAYERS.get(model) or max(1, round(window - 1).bit_length() - 1)
+        return TemporalSpec(model, self.causal, self.hidden, layers, window, interval_s)
+
+
+_LAYERS: Final = {"gru": 1, "transformer": 2}
