@@ -12,11 +12,8 @@ from affectline.cli.exit_codes import EXIT_INTERRUPTED
 from affectline.labels import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from affectline.cli.progress import Progress
     from affectline.heads.head import HeadCard
-    from affectline.training.params import TrainParams
     from affectline.training.recipe import Recipe, Trained
 
 
@@ -26,7 +23,9 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The head, such as va.safetensors.")],
     data: DATA = None,
     labels: LABELS = None,
-    model: Annotated[str, typer.Option(help="mlp, gated, gated_paper, pretrained or automl.")] = "mlp",
+    model: Annotated[
+        str, typer.Option(help="mlp, gated, gated_paper, gru, tcn, transformer, pretrained or automl.")
+    ] = "mlp",
     inputs: Annotated[
         str | None, typer.Option("--input", help="embedding, logits, va, or several joined by +.")
     ] = None,
@@ -36,41 +35,61 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     val_list: VAL_LIST = None,
     on: Annotated[str, typer.Option(metavar="SPLIT", help="train, or train+val for a final model.")] = "train",
     epochs: Annotated[int | None, typer.Option(min=1, help="At most; exactly, where nothing is held out.")] = None,
-    hidden: Annotated[int | None, typer.Option(min=0, help="Width of the hidden layer; 0 for none.")] = None,
+    hidden: Annotated[
+        int | None, typer.Option(min=0, help="Width of the hidden layer, 0 for none; gru, tcn, transformer: of all.")
+    ] = None,
     l2: Annotated[float | None, typer.Option(min=0, help="Weight of the squared weights in the loss.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(min=0, help="gru, tcn, transformer: of AdamW.")] = None,
+    dropout: Annotated[float | None, typer.Option(min=0, help="gru, tcn, transformer: share left out.")] = None,
+    window: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="gru, tcn, transformer: what they see together.")
+    ] = None,
+    causal: Annotated[
+        bool, typer.Option("--causal", help="gru, tcn, transformer: look back only, for live use.")
+    ] = False,
     learning_rate: Annotated[float | None, typer.Option(min=0, help="Of Adam.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Frames of a step, at most.")] = None,
     patience: Annotated[int | None, typer.Option(min=1, help="Epochs without a better score before the end.")] = None,
     seed: SEED = 0,
     allow_empty_classes: Annotated[bool, typer.Option("--allow-empty-classes", help="Train without examples.")] = False,
     time_limit: Annotated[float, typer.Option(metavar="S", help="automl: seconds for the whole search.")] = 600.0,
-    filter_mode: Annotated[str, typer.Option("--filter", help="box, gaussian or causal.")] = "box",
+    filter_mode: Annotated[
+        str | None, typer.Option("--filter", help="box, gaussian or causal; causal with --causal, else box.")
+    ] = None,
     thresholds: Annotated[str, typer.Option(help="AU: best, fixed (0.5) or cv (over folds of videos).")] = "best",
     paper_exact: Annotated[bool, typer.Option("--paper-exact", help="Decide as the paper's notebook did.")] = False,
     decision_from: Annotated[
         Path | None, typer.Option("--decision-from", metavar="HEAD", help="Take radius and thresholds from this head.")
     ] = None,
+    onnx: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="gru, tcn, transformer: write the head as ONNX too.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed run stopped.")] = False,
 ) -> None:
     """Train a head on stored features; choose its radius and thresholds on the validation videos."""
     from affectline.cli.arguments import data_options, parse_filter, parse_task
+    from affectline.cli.train_options import Network, network_params
     from affectline.evaluation.tuning import TuneOptions
     from affectline.training.automl import AutomlParams
     from affectline.training.recipe import Recipe
 
     which = parse_task(task)
-    chosen = {"epochs": epochs, "hidden": hidden, "l2": l2, "learning_rate": learning_rate}
-    chosen |= {"batch_size": batch_size, "patience": patience}
-    params = _params(which, inputs, chosen, seed, allow_empty_classes)
+    chosen = {"epochs": epochs, "hidden": hidden, "learning_rate": learning_rate, "batch_size": batch_size}
+    chosen |= {"patience": patience, "seed": seed, "allow_empty_classes": allow_empty_classes or None}
+    network = Network(model, inputs, chosen, l2, weight_decay, dropout, window, causal, onnx)
+    params, temporal = network_params(which, network)
+    mode = parse_filter(filter_mode or ("causal" if causal else "box"))
     recipe = Recipe(
         which,
         data_options(store, data, labels, backbone, crops, train_list, val_list),
         model,
         params,
-        AutomlParams(parts=params.parts, timeout_s=time_limit, seed=seed),
+        temporal,
+        AutomlParams(parts=None if params is None else params.parts, timeout_s=time_limit, seed=seed),
         on,
-        TuneOptions(mode=parse_filter(filter_mode), thresholds=thresholds, paper_exact=paper_exact, seed=seed),  # type: ignore[arg-type]  # it checks the word
+        TuneOptions(mode=mode, thresholds=thresholds, paper_exact=paper_exact, seed=seed),  # type: ignore[arg-type]  # it checks the word
         decision_from,
+        onnx,
     )
     try:
         trained = _trained(recipe, output, resume)
@@ -78,20 +97,8 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
         typer.echo("interrupted; finished epochs are kept: run the same command with --resume to go on", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     _show(trained, output)
-
-
-def _params(
-    task: Task, inputs: str | None, chosen: Mapping[str, float | None], seed: int, allow_empty_classes: bool
-) -> TrainParams:
-    """Return the task's defaults with what was chosen; None in `chosen` leaves the default."""
-    from dataclasses import replace
-
-    from affectline.features import parse_parts
-    from affectline.training.params import default_params
-
-    given = {name: value for name, value in chosen.items() if value is not None}
-    params = default_params(task, None if inputs is None else parse_parts(inputs))
-    return replace(params, seed=seed, allow_empty_classes=allow_empty_classes, **given)  # type: ignore[arg-type]  # mypy does not see into **
+    if onnx is not None:
+        typer.echo(f"the network as ONNX -> {onnx}")
 
 
 def _trained(recipe: Recipe, output: Path, resume: bool) -> Trained:

@@ -204,7 +204,7 @@ class TemporalHead:
         return {name.removeprefix(CORE): array for name, array in self._numbers.items() if name.startswith(CORE)}
 
     def to_onnx(self) -> bytes:
-        """Return the head as the bytes of an ONNX file (`temporal_graph.head_graph`); card and settings travel along."""
+        """Return the head with its card and settings as the bytes of an ONNX file; see `temporal_graph.head_graph`."""
         text = json.dumps({"card": to_json_object(self.card), "settings": self.settings()})
         return head_graph(
             self.spec,
@@ -252,7 +252,7 @@ class TemporalFollower:
         self._values = np.empty((0, self._head.encoding_size), np.float32)
 
     def push(self, encoded: FloatArray, time_s: float) -> FloatArray:
-        """Return the scores of the face's next frame, shape (number of labels,); see `heads.head.FaceFollower`.
+        """Return the scores of the face's next frame, shape (number of labels,); see `heads.head`.
 
         Raises:
             ShapeError: the time is not finite, or before the last one.

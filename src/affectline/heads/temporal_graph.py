@@ -21,7 +21,7 @@ STEPS: Final = "steps"
 """Input of `core_graph`: encodings with the mask behind them."""
 
 _HIDDEN_KEY: Final = -1e9
-"""Added to what attention thinks of a step that it must not see: finite, so that a window without steps gives no NaN."""
+"""Added to what attention thinks of a step that it must not see: finite, so that a window without any gives no NaN."""
 
 _NORM_EPSILON: Final = 1e-5
 

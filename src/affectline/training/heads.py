@@ -15,6 +15,7 @@ from affectline.heads.head import HeadCard
 from affectline.heads.head_file import SavableHead
 from affectline.heads.mlp import MlpHead
 from affectline.heads.pretrained_head import PretrainedHead
+from affectline.heads.temporal_spec import TEMPORAL_MODELS
 from affectline.labels import Task
 from affectline.training.epochs import RunOptions, TrainingRecord
 from affectline.training.examples import Examples, only_backbone
@@ -124,7 +125,7 @@ PERCEPTRONS: Final[Mapping[str, Callable[[TrainParams, RunOptions], HeadTrainer]
 }
 """Models that train a perceptron."""
 
-MODELS: Final = (*PERCEPTRONS, "pretrained", "automl")
+MODELS: Final = (*PERCEPTRONS, *TEMPORAL_MODELS, "pretrained", "automl")
 """Every model that `affectline train` knows."""
 
 

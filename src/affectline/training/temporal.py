@@ -20,6 +20,7 @@ from affectline.heads.temporal import TemporalHead
 from affectline.heads.temporal_spec import TemporalSpec
 from affectline.labels import Task
 from affectline.metrics.report import make_report
+from affectline.postprocess.thresholds import best_thresholds
 from affectline.progress import ProgressHook
 from affectline.training.epochs import Fit, RunOptions, Stopping, TrainingRecord, run_epochs
 from affectline.training.examples import Examples, check_targets, only_backbone
@@ -57,7 +58,7 @@ class TemporalTrainer:
         """Return the head with the best validation score, or that of the last epoch if nothing is held out.
 
         Validation is by the task's own metric on the labelled frames with a face, scored over the whole sequences:
-        mean CCC, macro F1 of the argmax, or mean F1 at 0.5.
+        mean CCC, macro F1 of the argmax, or mean F1 with the best threshold for each unit.
 
         Raises:
             InputError: the data cannot be learned from.
@@ -100,9 +101,7 @@ class _TemporalFit(Fit):
         self._windows = Windows(train, parts, spec)
         self._loss: Loss = make_loss(card.task, self._target, len(card.labels))
         with _seeded(params.seed):
-            self._network = TemporalNetwork(
-                spec, examples.width, len(card.labels), params.dropout, params.input_dropout
-            )
+            self._network = TemporalNetwork(spec, examples.width, len(card.labels), params.dropout)
         named = dict(self._network.named_parameters())
         self._names = tuple(named)
         patience = None if valid is None else params.patience
@@ -122,6 +121,7 @@ class _TemporalFit(Fit):
                 if len(batch.target) < (2 if self._card.task is Task.VA else 1):
                     continue  # One frame has no concordance.
                 mask = torch.from_numpy(batch.mask)
+                mask = mask * (torch.rand(mask.shape) >= self._params.frame_dropout)
                 inputs = (torch.from_numpy(batch.inputs) - mean) / scale * mask.unsqueeze(2)
                 outputs = _at_labels(self._network(inputs, mask), batch)
                 loss = self._loss(outputs, torch.from_numpy(np.ascontiguousarray(batch.target)))
@@ -139,7 +139,9 @@ class _TemporalFit(Fit):
         task, found = self._card.task, score_sequences(self._head(weights), self._valid)
         values = np.concatenate([one.values[np.isin(one.frame, one.labelled_frame)] for one in found])
         truth = np.concatenate([one.truth[one.has_face] for one in found])
-        return make_report(task, truth, decide(task, values), self._card.labels).p
+        # At 0.5 a unit's F1 prefers scores that are sure of themselves, also where they have learned videos by heart.
+        thresholds = best_thresholds(values, truth) if task is Task.AU else ()
+        return make_report(task, truth, decide(task, values, tuple(map(float, thresholds))), self._card.labels).p
 
     def best_head(self) -> TemporalHead:
         return self._head(self.best)

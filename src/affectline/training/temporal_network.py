@@ -20,21 +20,17 @@ class TemporalNetwork(nn.Module):
         width: D.
         n_labels: K.
         dropout: share of hidden numbers left out in training.
-        input_dropout: share of input numbers left out in training.
     """
 
-    def __init__(
-        self, spec: TemporalSpec, width: int, n_labels: int, dropout: float = 0.0, input_dropout: float = 0.0
-    ) -> None:
+    def __init__(self, spec: TemporalSpec, width: int, n_labels: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.encoder = nn.Linear(width, spec.size)
         self.core = _CORES[spec.model](spec, n_labels, dropout)
-        self.input_dropout = nn.Dropout(input_dropout)
 
     def forward(self, inputs: Tensor, mask: Tensor) -> Tensor:
         """Return the outputs."""
         flags = mask.unsqueeze(2)
-        encoded = self.encoder(self.input_dropout(inputs)) * flags
+        encoded = self.encoder(inputs) * flags
         outputs: Tensor = self.core(encoded, flags)
         return outputs
 

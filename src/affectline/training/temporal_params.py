@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from affectline.errors import InputError
 from affectline.features import FeaturePart
 from affectline.heads.temporal_spec import LONGEST_WINDOW, SHORTEST_WINDOW, TemporalSpec
+from affectline.labels import Task
 
 MOST: Final = {"weight_decay": 1e3, "learning_rate": 1.0}
 """Beyond these nothing is learned."""
@@ -30,7 +31,8 @@ class TemporalParams:
         learning_rate: of AdamW (Loshchilov and Hutter 2019).
         weight_decay: of AdamW; of weights, not of biases and norms.
         dropout: share of the hidden numbers that are left out at random in each step of training.
-        input_dropout: share of the input numbers likewise.
+        frame_dropout: share of the frames that the network does not see in each step of training, as if they had no
+            face; their labels count all the same.
         average: as `TrainParams.average`.
         seed: of the first weights, of where windows begin, of their order and of what is left out.
         allow_empty_classes: train although a class or unit has no examples; it will never be predicted rightly.
@@ -47,7 +49,7 @@ class TemporalParams:
     learning_rate: float = 1e-3
     weight_decay: float = 0.1
     dropout: float = 0.3
-    input_dropout: float = 0.0
+    frame_dropout: float = 0.3
     average: float = 0.99
     seed: int = 0
     allow_empty_classes: bool = False
@@ -56,7 +58,7 @@ class TemporalParams:
         wrong = [name for name in ("epochs", "patience", "batch_size", "hidden") if getattr(self, name) < 1]
         wrong += [name for name in ("weight_decay", "seed") if getattr(self, name) < 0]
         wrong += [name for name in ("learning_rate", "window_s") if not getattr(self, name) > 0]
-        wrong += [name for name in ("dropout", "input_dropout", "average") if not 0 <= getattr(self, name) < 1]
+        wrong += [name for name in ("dropout", "frame_dropout", "average") if not 0 <= getattr(self, name) < 1]
         wrong += [name for name, most in MOST.items() if getattr(self, name) > most]
         if wrong:
             names = ", ".join(f"{name}={getattr(self, name)}" for name in wrong)
@@ -79,8 +81,17 @@ class TemporalParams:
                 f"a window of {self.window_s:g} s holds {window} frames of these data ({1 / interval_s:.3g} a second); "
                 f"{SHORTEST_WINDOW} to {LONGEST_WINDOW} are possible: choose another --window"
             )
-        layers = self.layers or _LAYERS.get(model) or max(1, round(window - 1).bit_length() - 1)
+        layers = self.layers or _LAYERS.get(model) or max(1, (window - 1).bit_length() - 1)
         return TemporalSpec(model, self.causal, self.hidden, layers, window, interval_s)
+
+
+DEFAULTS: Final = {task: TemporalParams() for task in Task}
+"""Chosen on synthetic data (docs/training.md)."""
+
+
+def default_temporal(task: Task, *, causal: bool = False) -> TemporalParams:
+    """Return how a temporal head of this task is trained if nobody says otherwise."""
+    return replace(DEFAULTS[task], causal=causal)
 
 
 _LAYERS: Final = {"gru": 1, "transformer": 2}
