@@ -11,17 +11,18 @@ from affectline.heads.temporal_spec import TEMPORAL_MODELS, TemporalSpec
 from affectline.labels import Task
 from labelled_examples import DIGEST
 
+REF = BackboneRef("net", DIGEST)
 KINDS = [(model, is_causal) for model in TEMPORAL_MODELS for is_causal in (False, True)]
 """Every network there is."""
 
 
-def temporal_head(
+def temporal_head(  # noqa: PLR0913 - one for each thing that a test varies
     model: str = "tcn",
     is_causal: bool = False,
     task: Task = Task.VA,
     *,
     labels: tuple[str, ...] | None = None,
-    ref: BackboneRef = BackboneRef("net", DIGEST),
+    ref: BackboneRef = REF,
     parts: tuple[FeaturePart, ...] = (FeaturePart.EMBEDDING,),
     width: int = 6,
     size: int = 8,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -178,14 +177,14 @@ def test_images_are_scored_alone(clip: Path, table: FeatureTable, tmp_path: Path
 
 
 @pytest.fixture
-def raw(clip: Path, table: FeatureTable, tmp_path: Path) -> Iterator[tuple[pa.Table, Models]]:
+def raw(clip: Path, table: FeatureTable, tmp_path: Path) -> tuple[pa.Table, Models]:
     chosen = options(tmp_path, head_on(table, "tcn", False))
     models = load_models(chosen)
     (item,) = expand_inputs([clip], None)
     source = open_input(item, None)
     observer = Observer(models)
     blocks = list(observe_source(source, observer, Sampling()))
-    yield pa.Table.from_batches([block.rows for block in blocks], observer.schema), models
+    return pa.Table.from_batches([block.rows for block in blocks], observer.schema), models
 
 
 class TestRawRows:

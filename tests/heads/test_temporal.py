@@ -218,7 +218,7 @@ class TestCausal:
 
 
 def test_a_head_that_looks_ahead_cannot_follow() -> None:
-    with pytest.raises(InputError, match="looks ahead.*--causal"):
+    with pytest.raises(InputError, match=r"looks ahead.*--causal"):
         temporal_head().follow()
 
 
