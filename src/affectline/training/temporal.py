@@ -25,6 +25,7 @@ from affectline.progress import ProgressHook
 from affectline.training.epochs import Fit, RunOptions, Stopping, TrainingRecord, run_epochs
 from affectline.training.examples import Examples, check_targets, only_backbone
 from affectline.training.losses import Loss, make_loss
+from affectline.training.params import default_parts
 from affectline.training.temporal_network import TemporalNetwork
 from affectline.training.temporal_params import TemporalParams
 from affectline.training.windows import WindowBatch, Windows, usual_interval_s
@@ -67,7 +68,7 @@ class TemporalTrainer:
         info = only_backbone(train)
         params = self.params
         self._spec = params.spec(self.model, usual_interval_s(train))
-        parts = params.parts or (FeaturePart.EMBEDDING,)
+        parts = params.parts or default_parts(train.task, info)
         card = HeadCard(train.task, train.labels, train.backbones, info.crop_kind)
         if valid is not None:
             check_finite(valid, parts)

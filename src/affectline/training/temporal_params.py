@@ -19,7 +19,7 @@ class TemporalParams:
     """How one temporal head is trained.
 
     Attributes:
-        parts: its input; None takes the embedding.
+        parts: its input; None takes the task's default, as for perceptrons (`training.params.default_parts`).
         causal: scores rest on the past alone.
         hidden: numbers in an encoding and in each hidden state.
         layers: of the network behind the encodings; None takes the model's default. A TCN's default reaches as far as
@@ -49,7 +49,7 @@ class TemporalParams:
     learning_rate: float = 1e-3
     weight_decay: float = 0.1
     dropout: float = 0.3
-    frame_dropout: float = 0.3
+    frame_dropout: float = 0.1
     average: float = 0.99
     seed: int = 0
     allow_empty_classes: bool = False
@@ -85,8 +85,15 @@ class TemporalParams:
         return TemporalSpec(model, self.causal, self.hidden, layers, window, interval_s)
 
 
-DEFAULTS: Final = {task: TemporalParams() for task in Task}
-"""Chosen on synthetic data (docs/training.md)."""
+DEFAULTS: Final = {
+    Task.VA: TemporalParams(hidden=32, epochs=20, batch_size=4096),
+    Task.EXPR: TemporalParams(epochs=10, patience=4),
+    Task.AU: TemporalParams(
+        hidden=128, window_s=4.0, epochs=10, patience=4, batch_size=1024, learning_rate=5e-4, average=0.995
+    ),
+}
+"""Chosen on synthetic data (docs/training.md). On an embedding a network over time learns the noise of single videos by
+heart within a few epochs, most of all valence and arousal: they are learned from the few logits."""
 
 
 def default_temporal(task: Task, *, causal: bool = False) -> TemporalParams:
