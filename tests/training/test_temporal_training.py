@@ -142,7 +142,7 @@ class TestWindows:
 
 class TestTrainer:
     @pytest.mark.parametrize(
-        ("task", "model", "least"), [(Task.VA, "gru", 0.85), (Task.EXPR, "tcn", 0.65), (Task.AU, "transformer", 0.8)]
+        ("task", "model", "least"), [(Task.VA, "tcn", 0.85), (Task.EXPR, "gru", 0.55), (Task.AU, "transformer", 0.8)]
     )
     def test_learns_to_look_at_neighbours(self, task: Task, model: str, least: float) -> None:
         """Truth holds for twenty frames behind noise of its own size: a single frame tells little."""

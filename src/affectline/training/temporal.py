@@ -13,6 +13,7 @@ from torch import Tensor
 
 from affectline.datasets.labelled import LabelledTables
 from affectline.datasets.sequences import check_finite
+from affectline.errors import InputError
 from affectline.evaluation.sequence_scores import decide, score_sequences
 from affectline.features import FeaturePart
 from affectline.heads.head import HeadCard
@@ -22,6 +23,7 @@ from affectline.labels import Task
 from affectline.metrics.report import make_report
 from affectline.postprocess.thresholds import best_thresholds
 from affectline.progress import ProgressHook
+from affectline.records import FloatArray
 from affectline.training.epochs import Fit, RunOptions, Stopping, TrainingRecord, run_epochs
 from affectline.training.examples import Examples, check_targets, only_backbone
 from affectline.training.losses import Loss, make_loss
@@ -71,6 +73,8 @@ class TemporalTrainer:
         parts = params.parts or default_parts(train.task, info)
         card = HeadCard(train.task, train.labels, train.backbones, info.crop_kind)
         if valid is not None:
+            if not any(one.has_face.any() for one in valid.sequences):
+                raise InputError(f"{valid.source} has no labelled frame with a face")
             check_finite(valid, parts)
         fit = _TemporalFit(card, self._spec, train, valid, parts, params)
         self.record = run_epochs(fit, params.epochs, self._run)
@@ -119,10 +123,11 @@ class _TemporalFit(Fit):
         losses, n, every = 0.0, 0, len(self._target)
         with _seeded(seed):
             for batch in self._windows.batches(self._params.batch_size, seed):
-                if len(batch.target) < (2 if self._card.task is Task.VA else 1):
-                    continue  # One frame has no concordance.
                 mask = torch.from_numpy(batch.mask)
                 mask = mask * (torch.rand(mask.shape) >= self._params.frame_dropout)
+                batch = _seen_alone(batch, mask.numpy())  # noqa: PLW2901 - the batch as the network sees it
+                if len(batch.target) < (2 if self._card.task is Task.VA else 1):
+                    continue  # One frame has no concordance.
                 inputs = (torch.from_numpy(batch.inputs) - mean) / scale * mask.unsqueeze(2)
                 outputs = _at_labels(self._network(inputs, mask), batch)
                 loss = self._loss(outputs, torch.from_numpy(np.ascontiguousarray(batch.target)))
@@ -162,6 +167,12 @@ class _TemporalFit(Fit):
         for one in () if self._valid is None else self._valid.sequences:
             text.update(np.ascontiguousarray(one.target).tobytes())
         return text.hexdigest()
+
+
+def _seen_alone(batch: WindowBatch, mask: FloatArray) -> WindowBatch:
+    """Return the batch with the labels of those frames alone that a mask (B, W) leaves to be seen."""
+    is_seen = (mask[batch.window, batch.before] > 0) & (mask[batch.window, batch.after] > 0)
+    return WindowBatch(batch.inputs, mask, *(column[is_seen] for column in batch[2:]))
 
 
 def _at_labels(outputs: Tensor, batch: WindowBatch) -> Tensor:

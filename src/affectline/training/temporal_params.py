@@ -31,8 +31,7 @@ class TemporalParams:
         learning_rate: of AdamW (Loshchilov and Hutter 2019).
         weight_decay: of AdamW; of weights, not of biases and norms.
         dropout: share of the hidden numbers that are left out at random in each step of training.
-        frame_dropout: share of the frames that the network does not see in each step of training, as if they had no
-            face; their labels count all the same.
+        frame_dropout: share of the frames that a step of training leaves out, as if they had no face.
         average: as `TrainParams.average`.
         seed: of the first weights, of where windows begin, of their order and of what is left out.
         allow_empty_classes: train although a class or unit has no examples; it will never be predicted rightly.
