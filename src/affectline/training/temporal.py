@@ -30,7 +30,7 @@ from affectline.training.losses import Loss, make_loss
 from affectline.training.params import default_parts
 from affectline.training.temporal_network import TemporalNetwork
 from affectline.training.temporal_params import TemporalParams
-from affectline.training.windows import WindowBatch, Windows, usual_interval_s
+from affectline.training.windows import OF_LABELS, WindowBatch, Windows, usual_interval_s
 
 
 class TemporalTrainer:
@@ -172,7 +172,7 @@ class _TemporalFit(Fit):
 def _seen_alone(batch: WindowBatch, mask: FloatArray) -> WindowBatch:
     """Return the batch with the labels of those frames alone that a mask (B, W) leaves to be seen."""
     is_seen = (mask[batch.window, batch.before] > 0) & (mask[batch.window, batch.after] > 0)
-    return WindowBatch(batch.inputs, mask, *(column[is_seen] for column in batch[2:]))
+    return batch._replace(mask=mask, **{name: getattr(batch, name)[is_seen] for name in OF_LABELS})
 
 
 def _at_labels(outputs: Tensor, batch: WindowBatch) -> Tensor:

@@ -43,6 +43,10 @@ class WindowBatch(NamedTuple):
     target: NDArray[np.generic]
 
 
+OF_LABELS: Final = ("window", "before", "after", "share", "target")
+"""The fields of a batch with a row for each labelled frame."""
+
+
 class Windows:
     """The labelled faces of a split as windows of a temporal head.
 
@@ -81,7 +85,7 @@ class Windows:
             np.stack([one.inputs for one in found]),
             np.stack([one.mask for one in found]),
             numbers,
-            *(np.concatenate([getattr(one, name) for one in found]) for name in WindowBatch._fields[3:]),
+            *(np.concatenate([getattr(one, name) for one in found]) for name in OF_LABELS[1:]),
         )
 
 
