@@ -38,7 +38,11 @@ class TestLinks:
         assert links(np.array([0.0, 1, 2, 4, 5])).tolist() == [False, True, True, False, True]
 
     def test_a_coarser_video_is_linked_at_its_own_interval(self) -> None:
-        assert links(np.array([0.0, 6, 12, 18, 30, 36])).tolist() == [False, True, True, True, False, True]
+        assert links(np.array([0.0, 6, 12, 18, 30, 36])).tolist() == [False, False, True, True, False, True]
+
+    def test_a_gap_at_the_start_is_one(self) -> None:
+        assert links(np.array([0.0, 20, 21, 22])).tolist() == [False, False, True, True]
+        assert links(np.array([0.0, 1, 3, 4])).tolist() == [False, True, False, True]
 
     def test_a_finer_video_may_lose_a_frame(self) -> None:
         assert links(np.array([0.0, 0.5, 1.5, 2.0, 4.0])).tolist() == [False, True, True, True, False]
@@ -59,7 +63,7 @@ class TestOnGrid:
         assert grid(placed([0, 0.8, 1.6, 2.4], [0, 8, 16, 24]), 0, 3) == pytest.approx([0, 10, 20], abs=1e-5)
 
     def test_a_coarser_video_fills_the_grid(self) -> None:
-        assert grid(placed([0, 2, 4], [0, 2, 4]), 0, 5) == [0, 1, 2, 3, 4]
+        assert grid(placed([0, 2, 4, 6], [0, 2, 4, 6]), 0, 7) == [0, None, 2, 3, 4, 5, 6]
 
     def test_the_first_row_behind_a_gap_stands_for_the_step_before_it(self) -> None:
         assert grid(placed([0, 1, 2, 5.5, 6.5], [0, 1, 2, 7, 9]), 2, 8) == [2, None, None, 7, 8, None]

@@ -80,8 +80,8 @@ def distinct(place: NDArray[np.float64]) -> NDArray[np.bool_]:
 def links(place: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return for each row whether no frame is missing between it and the row before it, shape (m,), False at first.
 
-    That is so where they are at most `NEAR` intervals apart, of the grid or of the video (the median of its latest
-    `USUAL_OF` steps up to there), whichever is longer.
+    That is so where they are at most `NEAR` intervals apart, of the grid or of the video (the median, the lower one of
+    two, of its latest `USUAL_OF` steps up to there), whichever is longer. A first step tells no interval of the video.
 
     Args:
         place: shape (m,), strictly increasing.
@@ -89,7 +89,8 @@ def links(place: NDArray[np.float64]) -> NDArray[np.bool_]:
     steps = np.diff(place)
     is_near = steps <= NEAR
     for number in np.flatnonzero(~is_near):
-        is_near[number] = steps[number] <= NEAR * float(np.median(steps[max(0, number + 1 - USUAL_OF) : number + 1]))
+        latest = np.sort(steps[max(0, number + 1 - USUAL_OF) : number + 1])
+        is_near[number] = number > 0 and steps[number] <= NEAR * latest[(len(latest) - 1) // 2]
     return np.concatenate([np.zeros(min(len(place), 1), np.bool_), is_near])
 
 
