@@ -121,17 +121,16 @@ class TestWholeVideo:
         assert observed(found, *units) == pytest.approx(scores_of(au, table), abs=2e-5)
 
     def test_two_faces_do_not_meet(self, clip: Path, table: FeatureTable, tmp_path: Path) -> None:
-        frames = list(read_frames(clip, Sampling(end_s=0.5)))
-        head = head_on(table, "gru", False)
-        alone = analyze(
-            write_video(tmp_path / "one.mp4", [frame.rgb for frame in frames]),
-            options(tmp_path, head, smoothing=Smoothing.off()),
+        pictures = [np.hstack([f.rgb, f.rgb[:, ::-1]]) for f in read_frames(clip, Sampling(end_s=0.5))]
+        rows, models = observe(
+            write_video(tmp_path / "two.mp4", pictures), options(tmp_path, head_on(table, "gru", False))
         )
-        pair = write_video(tmp_path / "two.mp4", [np.hstack([f.rgb, f.rgb[:, ::-1]]) for f in frames])
-        both = analyze(pair, options(tmp_path, head, smoothing=Smoothing.off()))
-        assert both.track_ids == (1, 2)
-        tracks = [both.column("valence")[both.column("track_id") == track] for track in (1, 2)]
-        assert min(np.abs(track - alone.column("valence")).max() for track in tracks) < 0.05
+        together = score_tracks(rows, models)
+        assert set(rows["track_id"].to_pylist()) == {1, 2}
+        for track in (1, 2):
+            own = pa.compute.equal(rows["track_id"], track)
+            alone = score_tracks(rows.filter(own), models)
+            assert together.filter(own)["valence"].to_pylist() == alone["valence"].to_pylist()
 
     def test_a_blend_with_a_plain_head(self, clip: Path, table: FeatureTable, tmp_path: Path) -> None:
         parts = (head_on(table, "tcn", False), head_on(table, "gru", True, seed=5))
@@ -143,12 +142,13 @@ class TestWholeVideo:
 
     def test_sampled_frames_are_another_rate(self, clip: Path, table: FeatureTable, tmp_path: Path) -> None:
         head = head_on(table, "tcn", False)
-        sampling = Sampling(every=3)
-        found = analyze(clip, options(tmp_path, head, smoothing=Smoothing.off(), sampling=sampling))
-        rows = np.isin(table.frame, np.arange(0, 60, 3))
-        encoded = head.encode({table.info.digest: table.features(np.flatnonzero(rows))})
-        expected = head.score_encoded(encoded, table.time_s[rows])
-        assert observed(found.table, "valence", "arousal") == pytest.approx(expected, abs=1e-3)
+        rows, models = observe(clip, options(tmp_path, head), every=3)
+        seen = rows.filter(pa.compute.is_valid(rows["track_id"]))
+        encoded = np.stack(seen["encoded_va"].to_pylist()).astype(np.float32)
+        expected = head.score_encoded(encoded, seen["frame"].to_numpy() * INTERVAL_S)
+        assert observed(score_tracks(rows, models), "valence", "arousal") == pytest.approx(expected, abs=1e-3)
+        others = head.score_encoded(encoded, np.arange(len(seen)) * INTERVAL_S)
+        assert np.abs(others - expected).max() > 0.05
 
     def test_the_summary_says_what_it_looks_at(self, clip: Path, table: FeatureTable, tmp_path: Path) -> None:
         sources = {}
@@ -159,32 +159,34 @@ class TestWholeVideo:
         assert sources[True].startswith("VA.safetensors, context causal (gru), trained on")
 
 
+def observe(path: Path, chosen: AnalyzeOptions, every: int = 1) -> tuple[pa.Table, Models]:
+    """Return the raw rows of a video, and the models that made them."""
+    models = load_models(chosen)
+    (item,) = expand_inputs([path], None)
+    observer = Observer(models)
+    blocks = observe_source(open_input(item, None), observer, Sampling(every))
+    return pa.Table.from_batches([block.rows for block in blocks], observer.schema), models
+
+
 def test_images_are_scored_alone(clip: Path, table: FeatureTable, tmp_path: Path) -> None:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for frame in read_frames(clip, Sampling(end_s=0.1)):
-        cv2.imwrite(str(folder / f"{frame.index}.png"), frame.rgb[:, :, ::-1])
-    head = head_on(table, "gru", False)
-    found = analyze(folder, options(tmp_path, head)).table
-    numbers = np.flatnonzero(np.isin(table.frame, found["frame"].to_numpy()))
-    expected = head.score({table.info.digest: table.features(numbers)})
-    # A detector without a track draws another box here and there.
-    assert observed(found, "valence", "arousal") == pytest.approx(expected, abs=0.1)
-    analyzer = Analyzer(options(tmp_path, head_on(table, "gru", True)))
-    (image,) = read_frames(clip, Sampling(end_s=0.02))
-    rows = analyzer.push(Frame(0, None, image.rgb))
-    assert np.isfinite(rows["valence"].to_numpy()).all()
+    frames = list(read_frames(clip, Sampling(end_s=0.1)))
+    chosen = options(tmp_path, head_on(table, "gru", True))
+    alone = []
+    for name, kept in (("all", frames), *((f"only{frame.index}", [frame]) for frame in frames)):
+        (tmp_path / name).mkdir()
+        for frame in kept:
+            cv2.imwrite(str(tmp_path / name / f"{frame.index}.png"), frame.rgb[:, :, ::-1])
+        alone.append(observed(analyze(tmp_path / name, chosen).table, "valence", "arousal"))
+    together = alone.pop(0)
+    assert len(together) == len(frames) == 3
+    assert together == pytest.approx(np.concatenate(alone), abs=2e-5)
+    rows = Analyzer(chosen).push(Frame(0, None, frames[1].rgb))
+    assert observed(rows, "valence", "arousal") == pytest.approx(together[1:2], abs=2e-5)
 
 
 @pytest.fixture
 def raw(clip: Path, table: FeatureTable, tmp_path: Path) -> tuple[pa.Table, Models]:
-    chosen = options(tmp_path, head_on(table, "tcn", False))
-    models = load_models(chosen)
-    (item,) = expand_inputs([clip], None)
-    source = open_input(item, None)
-    observer = Observer(models)
-    blocks = list(observe_source(source, observer, Sampling()))
-    return pa.Table.from_batches([block.rows for block in blocks], observer.schema), models
+    return observe(clip, options(tmp_path, head_on(table, "tcn", False)))
 
 
 class TestRawRows:

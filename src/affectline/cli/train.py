@@ -9,6 +9,25 @@ import typer
 
 from affectline.cli.arguments import BACKBONES, CROPS, DATA, LABELS, SEED, STORE, TASK, TRAIN_LIST, VAL_LIST
 from affectline.cli.exit_codes import EXIT_INTERRUPTED
+from affectline.cli.train_options import (
+    BATCH_SIZE,
+    CAUSAL,
+    DECISION_FROM,
+    DROPOUT,
+    EPOCHS,
+    FILTER,
+    HIDDEN,
+    INPUT,
+    L2,
+    LEARNING_RATE,
+    MODEL,
+    ONNX,
+    PATIENCE,
+    WEIGHT_DECAY,
+    WINDOW,
+    Network,
+    network_params,
+)
 from affectline.labels import Task
 
 if TYPE_CHECKING:
@@ -23,52 +42,35 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The head, such as va.safetensors.")],
     data: DATA = None,
     labels: LABELS = None,
-    model: Annotated[
-        str, typer.Option(help="mlp, gated, gated_paper, gru, tcn, transformer, pretrained or automl.")
-    ] = "mlp",
-    inputs: Annotated[
-        str | None, typer.Option("--input", help="embedding, logits, va, or several joined by +.")
-    ] = None,
+    model: MODEL = "mlp",
+    inputs: INPUT = None,
     backbone: BACKBONES = None,
     crops: CROPS = None,
     train_list: TRAIN_LIST = None,
     val_list: VAL_LIST = None,
     on: Annotated[str, typer.Option(metavar="SPLIT", help="train, or train+val for a final model.")] = "train",
-    epochs: Annotated[int | None, typer.Option(min=1, help="At most; exactly, where nothing is held out.")] = None,
-    hidden: Annotated[
-        int | None, typer.Option(min=0, help="Width of the hidden layer, 0 for none; gru, tcn, transformer: of all.")
-    ] = None,
-    l2: Annotated[float | None, typer.Option(min=0, help="Weight of the squared weights in the loss.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(min=0, help="gru, tcn, transformer: of AdamW.")] = None,
-    dropout: Annotated[float | None, typer.Option(min=0, help="gru, tcn, transformer: share left out.")] = None,
-    window: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="gru, tcn, transformer: what they see together.")
-    ] = None,
-    causal: Annotated[
-        bool, typer.Option("--causal", help="gru, tcn, transformer: look back only, for live use.")
-    ] = False,
-    learning_rate: Annotated[float | None, typer.Option(min=0, help="Of Adam.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Frames of a step, at most.")] = None,
-    patience: Annotated[int | None, typer.Option(min=1, help="Epochs without a better score before the end.")] = None,
+    epochs: EPOCHS = None,
+    hidden: HIDDEN = None,
+    l2: L2 = None,
+    weight_decay: WEIGHT_DECAY = None,
+    dropout: DROPOUT = None,
+    window: WINDOW = None,
+    causal: CAUSAL = False,
+    learning_rate: LEARNING_RATE = None,
+    batch_size: BATCH_SIZE = None,
+    patience: PATIENCE = None,
     seed: SEED = 0,
     allow_empty_classes: Annotated[bool, typer.Option("--allow-empty-classes", help="Train without examples.")] = False,
     time_limit: Annotated[float, typer.Option(metavar="S", help="automl: seconds for the whole search.")] = 600.0,
-    filter_mode: Annotated[
-        str | None, typer.Option("--filter", help="box, gaussian or causal; causal with --causal, else box.")
-    ] = None,
+    filter_mode: FILTER = None,
     thresholds: Annotated[str, typer.Option(help="AU: best, fixed (0.5) or cv (over folds of videos).")] = "best",
     paper_exact: Annotated[bool, typer.Option("--paper-exact", help="Decide as the paper's notebook did.")] = False,
-    decision_from: Annotated[
-        Path | None, typer.Option("--decision-from", metavar="HEAD", help="Take radius and thresholds from this head.")
-    ] = None,
-    onnx: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="gru, tcn, transformer: write the head as ONNX too.")
-    ] = None,
+    decision_from: DECISION_FROM = None,
+    onnx: ONNX = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed run stopped.")] = False,
 ) -> None:
     """Train a head on stored features; choose its radius and thresholds on the validation videos."""
     from affectline.cli.arguments import data_options, parse_filter, parse_task
-    from affectline.cli.train_options import Network, network_params
     from affectline.evaluation.tuning import TuneOptions
     from affectline.training.automl import AutomlParams
     from affectline.training.recipe import Recipe
@@ -77,15 +79,13 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     chosen = {"epochs": epochs, "hidden": hidden, "learning_rate": learning_rate, "batch_size": batch_size}
     chosen |= {"patience": patience, "seed": seed, "allow_empty_classes": allow_empty_classes or None}
     network = Network(model, inputs, chosen, l2, weight_decay, dropout, window, causal, onnx)
-    params, temporal = network_params(which, network)
     mode = parse_filter(filter_mode or ("causal" if causal else "box"))
     recipe = Recipe(
         which,
         data_options(store, data, labels, backbone, crops, train_list, val_list),
         model,
-        params,
-        temporal,
-        AutomlParams(parts=None if params is None else params.parts, timeout_s=time_limit, seed=seed),
+        *network_params(which, network),
+        AutomlParams(parts=network.parts, timeout_s=time_limit, seed=seed),
         on,
         TuneOptions(mode=mode, thresholds=thresholds, paper_exact=paper_exact, seed=seed),  # type: ignore[arg-type]  # it checks the word
         decision_from,
@@ -96,9 +96,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     except KeyboardInterrupt:
         typer.echo("interrupted; finished epochs are kept: run the same command with --resume to go on", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    _show(trained, output)
-    if onnx is not None:
-        typer.echo(f"the network as ONNX -> {onnx}")
+    _show(trained, output, onnx)
 
 
 def _trained(recipe: Recipe, output: Path, resume: bool) -> Trained:
@@ -121,7 +119,7 @@ def _trained(recipe: Recipe, output: Path, resume: bool) -> Trained:
         )
 
 
-def _show(trained: Trained, output: Path) -> None:
+def _show(trained: Trained, output: Path, onnx: Path | None) -> None:
     for note in trained.notes:
         typer.echo(f"note: {note}", err=True)
     card = trained.head.card
@@ -131,6 +129,8 @@ def _show(trained: Trained, output: Path) -> None:
     if digest is not None:
         typer.echo(f"opens with --trust-pickle {digest}")
     typer.echo(f"{card.task.value} head for {card.backbones[0].name} -> {output}")
+    if onnx is not None:
+        typer.echo(f"the network as ONNX -> {onnx}")
 
 
 def _show_epoch(progress: Progress, done: int, total: int, loss: float, score: float | None) -> None:

@@ -1,18 +1,43 @@
-"""From what was typed to how a network is trained; options that mean nothing to a model are refused."""
+"""What can be said to `affectline train` of a network, and how it is trained then."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from affectline.errors import InputError
 from affectline.labels import Task
 
 if TYPE_CHECKING:
+    from affectline.features import FeaturePart
     from affectline.training.params import TrainParams
     from affectline.training.temporal_params import TemporalParams
+
+MODEL = Annotated[str, typer.Option(help="mlp, gated, gated_paper, gru, tcn, transformer, pretrained or automl.")]
+INPUT = Annotated[str | None, typer.Option("--input", help="embedding, logits, va, or several joined by +.")]
+EPOCHS = Annotated[int | None, typer.Option(min=1, help="At most; exactly, where nothing is held out.")]
+HIDDEN = Annotated[
+    int | None, typer.Option(min=0, help="Width of the hidden layer, 0 for none; gru, tcn, transformer: of all.")
+]
+L2 = Annotated[float | None, typer.Option(min=0, help="Weight of the squared weights in the loss.")]
+WEIGHT_DECAY = Annotated[float | None, typer.Option(min=0, help="gru, tcn, transformer: of AdamW.")]
+DROPOUT = Annotated[float | None, typer.Option(min=0, help="gru, tcn, transformer: share left out.")]
+WINDOW = Annotated[float | None, typer.Option(metavar="SECONDS", help="gru, tcn, transformer: what they see together.")]
+CAUSAL = Annotated[bool, typer.Option("--causal", help="gru, tcn, transformer: look back only, for live use.")]
+LEARNING_RATE = Annotated[float | None, typer.Option(min=0, help="Of Adam.")]
+BATCH_SIZE = Annotated[int | None, typer.Option(min=1, help="Frames of a step, at most.")]
+PATIENCE = Annotated[int | None, typer.Option(min=1, help="Epochs without a better score before the end.")]
+ONNX = Annotated[Path | None, typer.Option(metavar="FILE", help="gru, tcn, transformer: write the head as ONNX too.")]
+FILTER = Annotated[
+    str | None, typer.Option("--filter", help="box, gaussian or causal; causal with --causal, else box.")
+]
+DECISION_FROM = Annotated[
+    Path | None, typer.Option("--decision-from", metavar="HEAD", help="Take radius and thresholds from this head.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +62,17 @@ class Network:
     causal: bool
     onnx: Path | None
 
+    @property
+    def parts(self) -> tuple[FeaturePart, ...] | None:
+        """The input; None takes the task's default.
+
+        Raises:
+            InputError: a part is unknown or named twice.
+        """
+        from affectline.features import parse_parts
+
+        return None if self.inputs is None else parse_parts(self.inputs)
+
 
 def network_params(task: Task, network: Network) -> tuple[TrainParams | None, TemporalParams | None]:
     """Return the task's defaults with what was chosen: for a perceptron, or for a model that sees a face over time.
@@ -46,12 +82,11 @@ def network_params(task: Task, network: Network) -> tuple[TrainParams | None, Te
     """
     from dataclasses import replace
 
-    from affectline.features import parse_parts
     from affectline.heads.temporal_spec import TEMPORAL_MODELS
     from affectline.training.params import default_params
     from affectline.training.temporal_params import default_temporal
 
-    parts = None if network.inputs is None else parse_parts(network.inputs)
+    parts = network.parts
     given = {name: value for name, value in network.chosen.items() if value is not None}
     own = {"weight_decay": network.weight_decay, "dropout": network.dropout, "window_s": network.window_s}
     if network.model in TEMPORAL_MODELS:
