@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from affectline.cli.arguments import BACKBONES, CROPS, DATA, LABELS, SEED, STORE, TASK, TRAIN_LIST, VAL_LIST
 from affectline.cli.exit_codes import EXIT_INTERRUPTED
 from affectline.cli.train_options import (
+    ALLOW_EMPTY_CLASSES,
     BATCH_SIZE,
     CAUSAL,
     DECISION_FROM,
@@ -21,8 +22,14 @@ from affectline.cli.train_options import (
     L2,
     LEARNING_RATE,
     MODEL,
+    ON,
     ONNX,
+    OUTPUT,
+    PAPER_EXACT,
     PATIENCE,
+    RESUME,
+    THRESHOLDS,
+    TIME_LIMIT,
     WEIGHT_DECAY,
     WINDOW,
     Network,
@@ -39,7 +46,7 @@ if TYPE_CHECKING:
 def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
     task: TASK,
     store: STORE,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The head, such as va.safetensors.")],
+    output: OUTPUT,
     data: DATA = None,
     labels: LABELS = None,
     model: MODEL = "mlp",
@@ -48,7 +55,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     crops: CROPS = None,
     train_list: TRAIN_LIST = None,
     val_list: VAL_LIST = None,
-    on: Annotated[str, typer.Option(metavar="SPLIT", help="train, or train+val for a final model.")] = "train",
+    on: ON = "train",
     epochs: EPOCHS = None,
     hidden: HIDDEN = None,
     l2: L2 = None,
@@ -60,14 +67,14 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     batch_size: BATCH_SIZE = None,
     patience: PATIENCE = None,
     seed: SEED = 0,
-    allow_empty_classes: Annotated[bool, typer.Option("--allow-empty-classes", help="Train without examples.")] = False,
-    time_limit: Annotated[float, typer.Option(metavar="S", help="automl: seconds for the whole search.")] = 600.0,
+    allow_empty_classes: ALLOW_EMPTY_CLASSES = False,
+    time_limit: TIME_LIMIT = 600.0,
     filter_mode: FILTER = None,
-    thresholds: Annotated[str, typer.Option(help="AU: best, fixed (0.5) or cv (over folds of videos).")] = "best",
-    paper_exact: Annotated[bool, typer.Option("--paper-exact", help="Decide as the paper's notebook did.")] = False,
+    thresholds: THRESHOLDS = "best",
+    paper_exact: PAPER_EXACT = False,
     decision_from: DECISION_FROM = None,
     onnx: ONNX = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed run stopped.")] = False,
+    resume: RESUME = False,
 ) -> None:
     """Train a head on stored features; choose its radius and thresholds on the validation videos."""
     from affectline.cli.arguments import data_options, parse_filter, parse_task
@@ -75,11 +82,10 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     from affectline.training.automl import AutomlParams
     from affectline.training.recipe import Recipe
 
-    which = parse_task(task)
     chosen = {"epochs": epochs, "hidden": hidden, "learning_rate": learning_rate, "batch_size": batch_size}
     chosen |= {"patience": patience, "seed": seed, "allow_empty_classes": allow_empty_classes or None}
     network = Network(model, inputs, chosen, l2, weight_decay, dropout, window, causal, onnx)
-    mode = parse_filter(filter_mode or ("causal" if causal else "box"))
+    mode, which = parse_filter(filter_mode or ("causal" if causal else "box")), parse_task(task)
     recipe = Recipe(
         which,
         data_options(store, data, labels, backbone, crops, train_list, val_list),

@@ -1,4 +1,4 @@
-"""What can be said to `affectline train` of a network, and how it is trained then."""
+"""What can be said to `affectline train`, option by option, and how a network is trained then."""
 
 from __future__ import annotations
 
@@ -38,6 +38,13 @@ FILTER = Annotated[
 DECISION_FROM = Annotated[
     Path | None, typer.Option("--decision-from", metavar="HEAD", help="Take radius and thresholds from this head.")
 ]
+OUTPUT = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The head, such as va.safetensors.")]
+ON = Annotated[str, typer.Option(metavar="SPLIT", help="train, or train+val for a final model.")]
+ALLOW_EMPTY_CLASSES = Annotated[bool, typer.Option("--allow-empty-classes", help="Train without examples.")]
+TIME_LIMIT = Annotated[float, typer.Option(metavar="S", help="automl: seconds for the whole search.")]
+THRESHOLDS = Annotated[str, typer.Option(help="AU: best, fixed (0.5) or cv (over folds of videos).")]
+PAPER_EXACT = Annotated[bool, typer.Option("--paper-exact", help="Decide as the paper's notebook did.")]
+RESUME = Annotated[bool, typer.Option("--resume", help="Go on where a killed run stopped.")]
 
 
 @dataclass(frozen=True, slots=True)
