@@ -25,11 +25,11 @@ from affectline.datasets.loading import DataOptions, load_labelled
 from affectline.datasets.synthetic.write import SynthOptions, write_synthetic
 from affectline.features import FeaturePart
 from affectline.labels import Task
+from affectline.training.epochs import RunOptions
 from affectline.training.examples import Examples
 from affectline.training.heads import MlpTrainer
 from affectline.training.losses import make_loss
 from affectline.training.params import DEFAULTS
-from affectline.training.perceptron import RunOptions
 from parts import Figures, run_parts
 
 FRAMES_OF_A_VIDEO, TRAIN_SHARE, LABELLED_SHARE = 1000, 0.6, 0.96

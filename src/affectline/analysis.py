@@ -17,7 +17,9 @@ from affectline.postprocess.finish import finish
 from affectline.postprocess.streaming import StreamingFinisher
 from affectline.progress import ProgressHook, ignore_progress
 from affectline.records import Frame
+from affectline.schema import raw_schema
 from affectline.timeline import Timeline
+from affectline.track_scores import LiveTracks, score_tracks
 from affectline.video import FrameSource, Sampling
 
 
@@ -82,8 +84,8 @@ def observe_source(
 
 
 def finish_timeline(raw: pa.Table, source: FrameSource, models: Models, options: AnalyzeOptions) -> Timeline:
-    """Return the timeline of an input whose frames have all been observed: gaps filled, smoothed, decided."""
-    table = finish(raw, finish_settings(options, models))
+    """Return the timeline of an input whose frames have all been observed: scored, gaps filled, smoothed, decided."""
+    table = finish(score_tracks(raw, models), finish_settings(options, models))
     return Timeline(table, provenance_of(source.info, source.report, models, options))
 
 
@@ -97,12 +99,15 @@ class Analyzer:
 
     With centred smoothing (the default) rows come late, by the longest radius and the longest gap that is filled, and
     are those that `analyze` gives. With `Smoothing(mode="causal")` they come at once: scores are averaged over the
-    past only, and gaps stay open.
+    past only, and gaps stay open. Heads that look at a face over time must be causal.
 
     Args:
         options: what to look for. `sampling` is left to the caller: every frame that is pushed becomes rows.
         models: networks that `load_models` gave for the same options; loaded if not given.
         frame_interval_s: the usual time between two frames; estimated from the frames if not given.
+
+    Raises:
+        InputError: a head looks ahead.
     """
 
     def __init__(
@@ -114,7 +119,8 @@ class Analyzer:
         models = models or load_models(options)
         self._observer = Observer(models, options.max_faces)
         settings = finish_settings(options, models)
-        self._finisher = StreamingFinisher(self._observer.schema, settings, frame_interval_s)
+        self._scorer = LiveTracks(models)
+        self._finisher = StreamingFinisher(raw_schema(models.expressions), settings, frame_interval_s)
 
     def push(self, frame: Frame) -> pa.Table:
         """Take the next frame and return the rows that are now final, in the schema of `Timeline.table`.
@@ -126,7 +132,7 @@ class Analyzer:
             ShapeError: its index does not follow the last frame's.
         """
         block = self._observer.observe_one(frame)
-        return self._finisher.push(pa.Table.from_batches([block.rows]))
+        return self._finisher.push(self._scorer.push(pa.Table.from_batches([block.rows])))
 
     def flush(self) -> pa.Table:
         """Return the rows that are left when no more frames come."""

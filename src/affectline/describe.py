@@ -11,6 +11,7 @@ from affectline.assets import asset_spec
 from affectline.errors import InputError
 from affectline.faces.registry import DETECTORS
 from affectline.heads.action_units import AU_THRESHOLDS
+from affectline.heads.head import context_head
 from affectline.heads.pretrained import HeadOrigin, origin
 from affectline.labels import ActionUnit, HeadKind, Task
 from affectline.models import Models, NamedHead
@@ -111,12 +112,16 @@ def _heads(models: Models) -> tuple[HeadRecord, ...]:
 
 
 def _source(named: NamedHead) -> str:
-    """Return what a trained head is, in words: labels, data, and how good it was on the validation data."""
+    """Return what a trained head is, in words: labels, context, data, and how good it was on the validation data."""
     card = named.head.card
     scores = ", ".join(f"{name} {value:.3f}" for name, value in card.validation.items() if name.startswith("p"))
     labels = "" if card.labels == card.task.official_labels else f"for {', '.join(card.labels)} only, "
+    context = context_head(named.head)
+    sees = (
+        "" if context is None else f"context {context.context.value} ({card.training.get('model', 'unknown model')}), "
+    )
     data = card.training.get("data", "unknown data")
-    return f"{named.name}, {labels}trained on {data}; validation: {scores or 'none'}"
+    return f"{named.name}, {labels}{sees}trained on {data}; validation: {scores or 'none'}"
 
 
 def _models(models: Models) -> tuple[ModelRecord, ...]:

@@ -13,7 +13,7 @@ from affectline.errors import InputError
 from affectline.faces.detector import Detector
 from affectline.faces.landmarks import LandmarkNetwork
 from affectline.faces.registry import load_detector
-from affectline.heads.head import BackboneRef, Head
+from affectline.heads.head import BackboneRef, ContextHead, Head, context_head
 from affectline.heads.head_file import OpaqueOpener, load_head
 from affectline.labels import Expression, Task
 from affectline.options import AnalyzeOptions
@@ -58,6 +58,12 @@ class Models:
         """
         found = first_for(task, self.backbones)
         return first_for(Task.EXPR, self.backbones) if found is None and task is Task.VA else found
+
+    @property
+    def context_heads(self) -> Mapping[Task, ContextHead]:
+        """The heads that look at a face over time, by task."""
+        found = {task: context_head(named.head) for task, named in self.heads.items()}
+        return {task: head for task, head in found.items() if head is not None}
 
     @property
     def expressions(self) -> tuple[Expression, ...]:

@@ -16,12 +16,12 @@ from affectline.faces.finder import FaceFinder
 from affectline.faces.landmarks import LandmarkReader, Landmarks
 from affectline.faces.quality import LOW_QUALITY, face_quality
 from affectline.faces.reference import average_keypoints
-from affectline.labels import ABAW_ACTION_UNITS, VALENCE_AROUSAL, Status
+from affectline.labels import Status, Task
 from affectline.landmark_file import LandmarkEntry
 from affectline.models import Models
 from affectline.pipeline import in_background
 from affectline.records import Face, FloatArray, Frame
-from affectline.schema import BOX_COLUMNS, raw_schema
+from affectline.schema import BOX_COLUMNS, encoding_column, raw_schema, score_columns
 
 BATCH_FACES = 16
 """Crops that the backbone gets at once: beyond 16 its rate on a CPU hardly grows."""
@@ -65,7 +65,8 @@ class RawBlock:
 
 def raw_rows_schema(models: Models, names: Sequence[str] | None) -> pa.Schema:
     """Return the schema of the rows that an `Observer` of these models and file names gives."""
-    return raw_schema(models.expressions, with_source=names is not None)
+    encodings = {task: head.encoding_size for task, head in models.context_heads.items()}
+    return raw_schema(models.expressions, names is not None, encodings)
 
 
 class Observer:
@@ -215,7 +216,7 @@ class _Block:
     def build(self, schema: pa.Schema, state: str) -> RawBlock:
         if self._waiting:
             self._run_backbones()
-        columns = {**self._row_columns(), **self._score_columns()}
+        columns = {**self._row_columns(), **self._score_columns(), **self._encodings()}
         arrays = [pa.array(columns[entry.name], type=entry.type, from_pandas=True) for entry in schema]
         entries = [
             (row.frame.index, row.face.track_id, row.landmarks)
@@ -241,18 +242,26 @@ class _Block:
         return columns
 
     def _score_columns(self) -> dict[str, FloatArray]:
-        names = [
-            *VALENCE_AROUSAL,
-            *(label.column for label in self._models.expressions),
-            *(unit.column for unit in ABAW_ACTION_UNITS),
-        ]
+        names = [name for task in Task for name in score_columns(task, self._models.expressions)]
         table = np.full((len(self._rows), len(names)), np.nan, np.float32)
         if self._scores:
-            with_face = [number for number, row in enumerate(self._rows) if row.face is not None]
-            table[with_face] = np.concatenate(
+            table[self._with_face()] = np.concatenate(
                 [np.concatenate([s.valence_arousal, s.probabilities, s.action_units], axis=1) for s in self._scores]
             )
         return dict(zip(names, table.T, strict=True))
+
+    def _encodings(self) -> dict[str, list[FloatArray | None]]:
+        columns = {}
+        for task in self._models.context_heads:
+            column: list[FloatArray | None] = [None] * len(self._rows)
+            encoded = [row for scores in self._scores for row in scores.encoded[task]]
+            for number, row in zip(self._with_face(), encoded, strict=True):
+                column[number] = row
+            columns[encoding_column(task)] = column
+        return columns
+
+    def _with_face(self) -> list[int]:
+        return [number for number, row in enumerate(self._rows) if row.face is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,15 @@ The Arrow schemas, `affectline schema` and `docs/schema.md` are made from these 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 
 import pyarrow as pa
 
 from affectline.faces.quality import QUALITY_MEANING
 from affectline.heads.action_units import AU_THRESHOLDS
-from affectline.labels import ABAW_ACTION_UNITS, FERPLUS_8, UNCERTAIN, Expression, Status
+from affectline.labels import ABAW_ACTION_UNITS, FERPLUS_8, UNCERTAIN, VALENCE_AROUSAL, Expression, Status, Task
 from affectline.postprocess.decide import UNCERTAIN_MARGIN
 from affectline.records import MAX_GAP_S
 
@@ -222,15 +223,46 @@ def timeline_schema(expressions: tuple[Expression, ...], with_source: bool = Fal
     return pa.schema([column.field for column in timeline_columns(expressions, with_source)])
 
 
-def raw_schema(expressions: tuple[Expression, ...], with_source: bool = False) -> pa.Schema:
+def raw_schema(
+    expressions: tuple[Expression, ...],
+    with_source: bool = False,
+    encodings: Mapping[Task, int] = MappingProxyType({}),
+) -> pa.Schema:
     """Return the schema of raw rows, what the networks said before smoothing.
 
     That is the result table without `expression` and `au*_on`, which are decided from smoothed scores. There is one
     row per observed face and frame, and one without a `track_id` (`no_face` or `error`) for a frame without a face.
+
+    Args:
+        expressions: the classes of the expression head, in its order.
+        with_source: the input is a folder of independent images, whose file names stand in a first column.
+        encodings: tasks that are scored once a track is known, and how many numbers an encoding of each has: their rows
+            have a column of encodings (`encoding_column`), and their scores are empty until then.
     """
     decided = {"expression", *(column.name for column in _OCCURRENCES)}
     columns = timeline_columns(expressions, with_source)
-    return pa.schema([column.field for column in columns if column.name not in decided])
+    plain = [column.field for column in columns if column.name not in decided]
+    encoded = [pa.field(encoding_column(task), pa.list_(pa.float32(), size)) for task, size in encodings.items()]
+    return pa.schema([*plain, *encoded])
+
+
+def encoding_column(task: Task) -> str:
+    """Return the name of the raw column with what a head that looks at a face over time keeps of each frame."""
+    return f"encoded_{task.value.lower()}"
+
+
+def score_columns(task: Task, expressions: tuple[Expression, ...]) -> tuple[str, ...]:
+    """Return the names of a task's score columns in raw and result tables, in order.
+
+    Args:
+        task: which.
+        expressions: the classes of the expression head, in its order.
+    """
+    if task is Task.VA:
+        return VALENCE_AROUSAL
+    if task is Task.EXPR:
+        return tuple(label.column for label in expressions)
+    return tuple(unit.column for unit in ABAW_ACTION_UNITS)
 
 
 def expressions_in(schema: pa.Schema) -> tuple[Expression, ...]:

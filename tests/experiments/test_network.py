@@ -19,7 +19,8 @@ pytest.importorskip("timm")
 pytest.importorskip("torchvision")
 
 SETTINGS = ExperimentSettings(
-    NetworkSettings(crops=200, epochs=2, size=32), own=parse_settings(["expr_b0_mlp.epochs=2", "expr_b0_mlp.allow_empty_classes=true"])
+    NetworkSettings(crops=200, epochs=2, size=32),
+    own=parse_settings(["expr_b0_mlp.epochs=2", "expr_b0_mlp.allow_empty_classes=true"]),
 )
 ROWS = ("expr_finetuned", "expr_mlp_finetuned_smooth")
 

@@ -7,7 +7,6 @@ import pytest
 from affectline.errors import InputError, UnknownNameError
 from affectline.evaluation.tuning import ThresholdRule
 from affectline.experiments.recipes import (
-    AUTOML,
     FINETUNED,
     GROUPS,
     PAPER_TABLES,
@@ -22,8 +21,8 @@ from affectline.experiments.results import P_NAMES
 from affectline.experiments.settings import ExperimentSettings, parse_settings, with_settings
 from affectline.features import parse_parts
 from affectline.labels import Task
-from affectline.training.heads import MODELS
 from affectline.training.params import default_params
+from affectline.training.trainers import AUTOML, MODELS
 
 
 def test_every_line_of_the_files_is_what_its_type_says() -> None:
@@ -38,7 +37,7 @@ def test_every_line_of_the_files_is_what_its_type_says() -> None:
         assert len(row.heads) > 1 or row.combination == "blend"
     for head in heads().values():
         assert head.backbone in get_args(Role)
-        assert head.model in {*MODELS, FINETUNED, "gru", "tcn", "transformer"}
+        assert head.model in {*MODELS, FINETUNED}
         assert 0 < head.share <= 1
         assert not head.inputs or parse_parts(head.inputs)
     used = {name for row in rows().values() for name in row.heads}

@@ -22,6 +22,7 @@ from affectline.heads.pretrained_head import PretrainedHead
 from affectline.labels import ABAW_EXPRESSION_8, AFFECTNET_7, AFFECTNET_8, Task
 from affectline.records import FaceFeatures
 from labelled_examples import DIGEST, OTHER_DIGEST, make_info, make_table
+from temporal_heads import temporal_head
 
 REF = BackboneRef("net", DIGEST)
 OTHER = BackboneRef("other", OTHER_DIGEST)
@@ -77,6 +78,12 @@ def all_heads() -> dict:
         "gated 7": GatedHead(card(Task.EXPR), mlp(gate_card((REF,))), AFFECTNET_7),
         "blend": blend,
         "blend of blends": BlendHead(blend_card, (blend, expr), np.array([0.5, 0.5], np.float32)),
+        "gru": temporal_head("gru", ref=REF),
+        "causal tcn": temporal_head("tcn", True, Task.EXPR, ref=REF),
+        "transformer": temporal_head("transformer", task=Task.AU, ref=REF),
+        "blend over time": BlendHead(
+            blend_card, (temporal_head("gru", task=Task.EXPR, ref=REF), other), np.array([0.5, 0.5], np.float32)
+        ),
     }
 
 

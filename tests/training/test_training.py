@@ -26,11 +26,11 @@ from affectline.heads.head import predict
 from affectline.heads.head_file import load_head
 from affectline.labels import Task
 from affectline.metrics.concordance import concordances
+from affectline.training.epochs import RunOptions
 from affectline.training.examples import Examples
 from affectline.training.heads import CascadeTrainer, GatedTrainer, MlpTrainer, PaperGatedTrainer, PretrainedTrainer
 from affectline.training.losses import class_weights, concordance_loss, make_loss
 from affectline.training.params import DEFAULTS, TrainParams, batch_for
-from affectline.training.perceptron import RunOptions
 from affectline.training.recipe import Recipe, train_head
 from labelled_examples import noisy_data
 

@@ -3,54 +3,78 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from affectline.cli.arguments import BACKBONES, CROPS, DATA, LABELS, SEED, STORE, TASK, TRAIN_LIST, VAL_LIST
 from affectline.cli.exit_codes import EXIT_INTERRUPTED
+from affectline.cli.train_options import (
+    ALLOW_EMPTY_CLASSES,
+    BATCH_SIZE,
+    CAUSAL,
+    DECISION_FROM,
+    DROPOUT,
+    EPOCHS,
+    FILTER,
+    HIDDEN,
+    INPUT,
+    L2,
+    LEARNING_RATE,
+    MODEL,
+    ON,
+    ONNX,
+    OUTPUT,
+    PAPER_EXACT,
+    PATIENCE,
+    RESUME,
+    THRESHOLDS,
+    TIME_LIMIT,
+    WEIGHT_DECAY,
+    WINDOW,
+    Network,
+    network_params,
+)
 from affectline.labels import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from affectline.cli.progress import Progress
     from affectline.heads.head import HeadCard
-    from affectline.training.params import TrainParams
     from affectline.training.recipe import Recipe, Trained
 
 
 def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
     task: TASK,
     store: STORE,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The head, such as va.safetensors.")],
+    output: OUTPUT,
     data: DATA = None,
     labels: LABELS = None,
-    model: Annotated[str, typer.Option(help="mlp, gated, gated_paper, cascade, pretrained or automl.")] = "mlp",
-    inputs: Annotated[
-        str | None, typer.Option("--input", help="embedding, logits, va, or several joined by +.")
-    ] = None,
+    model: MODEL = "mlp",
+    inputs: INPUT = None,
     backbone: BACKBONES = None,
     crops: CROPS = None,
     train_list: TRAIN_LIST = None,
     val_list: VAL_LIST = None,
-    on: Annotated[str, typer.Option(metavar="SPLIT", help="train, or train+val for a final model.")] = "train",
-    epochs: Annotated[int | None, typer.Option(min=1, help="At most; exactly, where nothing is held out.")] = None,
-    hidden: Annotated[int | None, typer.Option(min=0, help="Width of the hidden layer; 0 for none.")] = None,
-    l2: Annotated[float | None, typer.Option(min=0, help="Weight of the squared weights in the loss.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=0, help="Of Adam.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Frames of a step, at most.")] = None,
-    patience: Annotated[int | None, typer.Option(min=1, help="Epochs without a better score before the end.")] = None,
+    on: ON = "train",
+    epochs: EPOCHS = None,
+    hidden: HIDDEN = None,
+    l2: L2 = None,
+    weight_decay: WEIGHT_DECAY = None,
+    dropout: DROPOUT = None,
+    window: WINDOW = None,
+    causal: CAUSAL = False,
+    learning_rate: LEARNING_RATE = None,
+    batch_size: BATCH_SIZE = None,
+    patience: PATIENCE = None,
     seed: SEED = 0,
-    allow_empty_classes: Annotated[bool, typer.Option("--allow-empty-classes", help="Train without examples.")] = False,
-    time_limit: Annotated[float, typer.Option(metavar="S", help="automl: seconds for the whole search.")] = 600.0,
-    filter_mode: Annotated[str, typer.Option("--filter", help="box, gaussian or causal.")] = "box",
-    thresholds: Annotated[str, typer.Option(help="AU: best, fixed (0.5) or cv (over folds of videos).")] = "best",
-    paper_exact: Annotated[bool, typer.Option("--paper-exact", help="Decide as the paper's notebook did.")] = False,
-    decision_from: Annotated[
-        Path | None, typer.Option("--decision-from", metavar="HEAD", help="Take radius and thresholds from this head.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed run stopped.")] = False,
+    allow_empty_classes: ALLOW_EMPTY_CLASSES = False,
+    time_limit: TIME_LIMIT = 600.0,
+    filter_mode: FILTER = None,
+    thresholds: THRESHOLDS = "best",
+    paper_exact: PAPER_EXACT = False,
+    decision_from: DECISION_FROM = None,
+    onnx: ONNX = None,
+    resume: RESUME = False,
 ) -> None:
     """Train a head on stored features; choose its radius and thresholds on the validation videos."""
     from affectline.cli.arguments import data_options, parse_filter, parse_task
@@ -58,40 +82,27 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     from affectline.training.automl import AutomlParams
     from affectline.training.recipe import Recipe
 
-    which = parse_task(task)
-    chosen = {"epochs": epochs, "hidden": hidden, "l2": l2, "learning_rate": learning_rate}
-    chosen |= {"batch_size": batch_size, "patience": patience}
-    params = _params(which, inputs, chosen, seed, allow_empty_classes)
+    chosen = {"epochs": epochs, "hidden": hidden, "learning_rate": learning_rate, "batch_size": batch_size}
+    chosen |= {"patience": patience, "seed": seed, "allow_empty_classes": allow_empty_classes or None}
+    network = Network(model, inputs, chosen, l2, weight_decay, dropout, window, causal, onnx)
+    mode, which = parse_filter(filter_mode or ("causal" if causal else "box")), parse_task(task)
     recipe = Recipe(
         which,
         data_options(store, data, labels, backbone, crops, train_list, val_list),
         model,
-        params,
-        AutomlParams(parts=params.parts, timeout_s=time_limit, seed=seed),
+        *network_params(which, network),
+        AutomlParams(parts=network.parts, timeout_s=time_limit, seed=seed),
         on,
-        TuneOptions(mode=parse_filter(filter_mode), thresholds=thresholds, paper_exact=paper_exact, seed=seed),  # type: ignore[arg-type]  # it checks the word
+        TuneOptions(mode=mode, thresholds=thresholds, paper_exact=paper_exact, seed=seed),  # type: ignore[arg-type]  # it checks the word
         decision_from,
+        onnx,
     )
     try:
         trained = _trained(recipe, output, resume)
     except KeyboardInterrupt:
         typer.echo("interrupted; finished epochs are kept: run the same command with --resume to go on", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    _show(trained, output)
-
-
-def _params(
-    task: Task, inputs: str | None, chosen: Mapping[str, float | None], seed: int, allow_empty_classes: bool
-) -> TrainParams:
-    """Return the task's defaults with what was chosen; None in `chosen` leaves the default."""
-    from dataclasses import replace
-
-    from affectline.features import parse_parts
-    from affectline.training.params import default_params
-
-    given = {name: value for name, value in chosen.items() if value is not None}
-    params = default_params(task, None if inputs is None else parse_parts(inputs))
-    return replace(params, seed=seed, allow_empty_classes=allow_empty_classes, **given)  # type: ignore[arg-type]  # mypy does not see into **
+    _show(trained, output, onnx)
 
 
 def _trained(recipe: Recipe, output: Path, resume: bool) -> Trained:
@@ -114,7 +125,7 @@ def _trained(recipe: Recipe, output: Path, resume: bool) -> Trained:
         )
 
 
-def _show(trained: Trained, output: Path) -> None:
+def _show(trained: Trained, output: Path, onnx: Path | None) -> None:
     for note in trained.notes:
         typer.echo(f"note: {note}", err=True)
     card = trained.head.card
@@ -124,6 +135,8 @@ def _show(trained: Trained, output: Path) -> None:
     if digest is not None:
         typer.echo(f"opens with --trust-pickle {digest}")
     typer.echo(f"{card.task.value} head for {card.backbones[0].name} -> {output}")
+    if onnx is not None:
+        typer.echo(f"the network as ONNX -> {onnx}")
 
 
 def _show_epoch(progress: Progress, done: int, total: int, loss: float, score: float | None) -> None:

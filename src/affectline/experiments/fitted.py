@@ -18,23 +18,20 @@ from affectline.errors import InputFileError
 from affectline.evaluation.sequence_scores import SequenceScores, score_sequences
 from affectline.experiments.data import ExperimentData, SplitData, share_of
 from affectline.experiments.network import crops_digest, network_scores
-from affectline.experiments.recipes import AUTOML, FINETUNED, HeadRecipe
+from affectline.experiments.recipes import FINETUNED, HeadRecipe
 from affectline.experiments.settings import ExperimentSettings, NetworkSettings, with_settings
 from affectline.experiments.units import Unit
 from affectline.features import parse_parts
 from affectline.heads.head_file import SavableHead, save_head
 from affectline.progress import ProgressHook, ignore_progress
-from affectline.training.automl import AutomlParams, AutomlTrainer
-from affectline.training.heads import PERCEPTRONS, HeadTrainer, PretrainedTrainer
-from affectline.training.params import TrainParams, default_params
-from affectline.training.perceptron import RunOptions
+from affectline.training.automl import AutomlParams
+from affectline.training.epochs import RunOptions
+from affectline.training.trainers import ModelParams, default_model_params, make_trainer
 
 SCORES_NAME: Final = "scores.safetensors"
 HEAD_NAME: Final = "head.safetensors"
 VERSION: Final = 1
 """Of what a kept prediction means; another number makes all anew."""
-
-Params = TrainParams | AutomlParams | NetworkSettings | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,32 +95,26 @@ def fit(
     return Fitted(recipe, unit.digest, split.valid, scores, float(str(facts["seconds"])))
 
 
-def _params(recipe: HeadRecipe, settings: ExperimentSettings, seed: int) -> Params:
-    parts = parse_parts(recipe.inputs) if recipe.inputs else None
-    if recipe.model == "pretrained":
-        return None
+def _params(recipe: HeadRecipe, settings: ExperimentSettings, seed: int) -> ModelParams | NetworkSettings:
     if recipe.model == FINETUNED:
         return with_settings(settings.network, recipe, settings.own)
-    if recipe.model == AUTOML:
-        return with_settings(AutomlParams(parts, settings.automl_s, seed), recipe, settings.own)
-    return with_settings(replace(default_params(recipe.task, parts), seed=seed), recipe, settings.own)
+    params = default_model_params(recipe.model, recipe.task, parse_parts(recipe.inputs) if recipe.inputs else None)
+    if params is None:
+        return None
+    if isinstance(params, AutomlParams):
+        params = replace(params, timeout_s=settings.automl_s)
+    return with_settings(replace(params, seed=seed), recipe, settings.own)
 
 
-def _train(recipe: HeadRecipe, split: SplitData, params: Params, unit: Unit, on_progress: ProgressHook) -> SavableHead:
+def _train(
+    recipe: HeadRecipe, split: SplitData, params: ModelParams, unit: Unit, on_progress: ProgressHook
+) -> SavableHead:
     run = RunOptions(unit.checkpoint, resume=True, on_progress=on_progress)
-    seed = params.seed if isinstance(params, TrainParams) else 0
+    seed = 0 if params is None else params.seed
     train = split.train if recipe.share == 1 else share_of(split.train, recipe.share, seed)
-    head = _trainer(recipe, params, run).fit(train, split.valid)
+    head = make_trainer(recipe.model, params, run).fit(train, split.valid)
     save_head(head, unit.folder / HEAD_NAME)
     return head
-
-
-def _trainer(recipe: HeadRecipe, params: Params, run: RunOptions) -> HeadTrainer:
-    if isinstance(params, AutomlParams):
-        return AutomlTrainer(params, run.on_progress)
-    if isinstance(params, TrainParams):
-        return PERCEPTRONS[recipe.model](params, run)
-    return PretrainedTrainer()
 
 
 def _write_scores(path: Path, scores: Sequence[SequenceScores]) -> None:

@@ -19,11 +19,10 @@ from affectline.errors import UnknownNameError
 from affectline.evaluation.tuning import ThresholdRule
 from affectline.features import CropKind
 from affectline.labels import Task
+from affectline.training.trainers import AUTOML
 
 FINETUNED: Final = "finetuned"
 """Model of a head that is a whole network, trained on crops."""
-
-AUTOML: Final = "automl"
 
 Role = Literal["b0", "mt"]
 """Which backbone: the paper's EmotiEffNet or its MT-EmotiEffNet."""
@@ -59,7 +58,7 @@ class HeadRecipe:
     Attributes:
         name: by which rows call it.
         task: which.
-        model: one of `training.heads.MODELS`, or `FINETUNED`.
+        model: one of `training.trainers.MODELS`, or `FINETUNED`.
         backbone: whose features it sees; of a fine-tuned network: whose faces it is judged on.
         crops: of which kind these features are.
         inputs: parts of the features, joined by +; empty for the model's default.

@@ -27,7 +27,7 @@ from affectline.experiments.protocol import (
     joined,
     prepared,
 )
-from affectline.experiments.recipes import AUTOML, FINETUNED, Row, heads
+from affectline.experiments.recipes import FINETUNED, Row, heads
 from affectline.experiments.results import (
     P_NAMES,
     Figures,
@@ -42,12 +42,13 @@ from affectline.experiments.units import Unit
 from affectline.json_records import read_record, to_json_object
 from affectline.metrics.report import make_report
 from affectline.progress import ProgressHook, ignore_progress
+from affectline.training.trainers import AUTOML, PRETRAINED
 
 HEADS_FOLDER: Final = "heads"
 ROWS_FOLDER: Final = "rows"
 PREDICTIONS_FOLDER: Final = "predictions"
 
-ONE_SEED: Final = frozenset({AUTOML, FINETUNED, "pretrained"})
+ONE_SEED: Final = frozenset({AUTOML, FINETUNED, PRETRAINED})
 """Models that are fitted once: a search and a network take long, and nothing is fitted of the third."""
 
 VERSION: Final = 1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from enum import Enum
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +123,97 @@ class Head(Protocol):
         """
 
 
+class Context(str, Enum):
+    """What else of a face's track the score of a frame rests on."""
+
+    NONE = "none"
+    """Nothing: the frame alone."""
+
+    WINDOW = "window"
+    """The frames before and after it."""
+
+    CAUSAL = "causal"
+    """The frames before it."""
+
+
+class FaceFollower(Protocol):
+    """Scores one face while its frames come, in bounded memory."""
+
+    def push(self, encoded: FloatArray, time_s: float) -> FloatArray:
+        """Return the scores of the face's next frame, shape (number of labels,), float32.
+
+        Args:
+            encoded: shape (encoding size,), float32.
+            time_s: seconds, not before the last one.
+        """
+
+
+@runtime_checkable
+class ContextHead(Head, Protocol):
+    """A head that looks at a face over time: each face is encoded alone, then a track's encodings are scored together.
+
+    `score` gives what it says of faces of which nothing else is known, such as independent images.
+    """
+
+    @property
+    def context(self) -> Context:
+        """What the score of a frame rests on."""
+
+    @property
+    def encoding_size(self) -> int:
+        """How many numbers an encoding has."""
+
+    @property
+    def memory_s(self) -> float:
+        """A face that stays away for longer, in seconds, is begun anew."""
+
+    def encode(self, features: Mapping[str, FaceFeatures]) -> FloatArray:
+        """Return the encodings of n faces, shape (n, encoding size), float32.
+
+        Args:
+            features: by backbone digest; all with the same n faces.
+        """
+
+    def score_encoded(self, encoded: FloatArray, time_s: NDArray[np.float64]) -> FloatArray:
+        """Return the scores of one face over time, shape (n, number of labels), float32, before the adjustment.
+
+        Args:
+            encoded: shape (n, encoding size), float32, from `encode`, in the order of time.
+            time_s: shape (n,), float64, seconds, never decreasing.
+        """
+
+    def follow(self) -> FaceFollower:
+        """Return what scores one face frame by frame, with the numbers that `score_encoded` gives.
+
+        Raises:
+            InputError: the head looks ahead.
+        """
+
+
+def context_head(head: Head) -> ContextHead | None:
+    """Return the head if it looks at more than single frames, None if it does not."""
+    return head if isinstance(head, ContextHead) and head.context is not Context.NONE else None
+
+
+def score_tracks(
+    head: ContextHead, encoded: FloatArray, track_id: NDArray[np.int64], time_s: NDArray[np.float64]
+) -> FloatArray:
+    """Return the scores of the faces of one video, shape (n, number of labels), float32, before the adjustment.
+
+    Args:
+        head: scores each track for itself, in the order of time.
+        encoded: shape (n, encoding size), float32.
+        track_id: shape (n,), int64.
+        time_s: shape (n,), float64, seconds.
+    """
+    values = np.empty((len(encoded), len(head.card.labels)), np.float32)
+    for track in np.unique(track_id):
+        rows = np.flatnonzero(track_id == track)
+        rows = rows[np.argsort(time_s[rows], kind="stable")]
+        values[rows] = head.score_encoded(encoded[rows], time_s[rows])
+    return values
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
     """The scores of the rows of a feature table.
@@ -144,6 +236,8 @@ class Scores:
 def predict(head: Head, tables: Mapping[str, FeatureTable], rows: NDArray[np.intp] | None = None) -> Scores:
     """Return a head's scores for rows of the feature tables of one video, the decision's adjustment included.
 
+    A head with a context scores the rows of each track together; the other rows of the tables count as unseen.
+
     Args:
         head: any.
         tables: one for each backbone of the head, by digest, with the same faces in the same rows.
@@ -158,13 +252,17 @@ def predict(head: Head, tables: Mapping[str, FeatureTable], rows: NDArray[np.int
     first = next(iter(used.values()))
     numbers = np.arange(len(first)) if rows is None else rows
     parts = [numbers[start : start + ROWS_AT_ONCE] for start in range(0, len(numbers), ROWS_AT_ONCE)]
-    scores = [head.score({digest: table.features(part) for digest, table in used.items()}) for part in parts]
-    values = np.concatenate([np.empty((0, len(head.card.labels)), np.float32), *scores])
+    track_id, context = first.track_id[numbers], context_head(head)
+    read, width = (head.score, len(head.card.labels)) if context is None else (context.encode, context.encoding_size)
+    found = [read({digest: table.features(part) for digest, table in used.items()}) for part in parts]
+    values = np.concatenate([np.empty((0, width), np.float32), *found])
+    if context is not None:
+        values = score_tracks(context, values, track_id, first.time_s[numbers])
     return Scores(
         head.card.task,
         head.card.labels,
         first.frame[numbers],
-        first.track_id[numbers],
+        track_id,
         adjust(values, head.card.decision.logit_adjustment),
     )
 

@@ -21,6 +21,7 @@ from affectline.heads.gated import GatedHead, PaperGatedHead
 from affectline.heads.head import Head, HeadCard
 from affectline.heads.mlp import MlpHead
 from affectline.heads.pretrained_head import PretrainedHead
+from affectline.heads.temporal import TemporalHead
 from affectline.json_records import JsonValue, parse_object, read_record, to_json_object
 from affectline.labels import Expression, Task
 
@@ -64,6 +65,7 @@ _CLASSES: Final[Mapping[str, Callable[[HeadCard, Mapping[str, JsonValue], Arrays
     "cascade": CascadeHead.restore,
     "gated": GatedHead.restore,
     "gated_paper": PaperGatedHead.restore,
+    "temporal": TemporalHead.restore,
 }
 
 

@@ -74,7 +74,7 @@ class MlpHead:
         Raises:
             InputError: the features of the head's backbone are missing, of another width, or not finite.
         """
-        values = _inputs(features, self.card, self.parts, len(self.mean))
+        values = head_inputs(features, self.card, self.parts, len(self.mean))
         *hidden, last = self.folded
         for layer in hidden:
             values = values @ layer.weight.T
@@ -140,9 +140,14 @@ def _check(card: HeadCard, layers: tuple[DenseLayer, ...], mean: FloatArray, sca
         )
 
 
-def _inputs(
+def head_inputs(
     features: Mapping[str, FaceFeatures], card: HeadCard, parts: tuple[FeaturePart, ...], width: int
 ) -> FloatArray:
+    """Return what a head with one backbone looks at, shape (n, width), float32.
+
+    Raises:
+        InputError: the features of the backbone are missing, of another width, or not finite.
+    """
     (ref,) = card.backbones
     values = stack_inputs(features_of(ref.digest, ref.name, features), parts)
     if values.shape[1] != width:

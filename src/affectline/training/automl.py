@@ -29,7 +29,7 @@ from affectline.json_records import JsonValue
 from affectline.labels import Task
 from affectline.progress import ProgressHook, ignore_progress
 from affectline.records import FaceFeatures, FloatArray
-from affectline.training.perceptron import TrainingRecord
+from affectline.training.epochs import TrainingRecord
 
 FOLDS: Final = 5
 """Folds of the library's own cross-validation, each with videos of its own."""

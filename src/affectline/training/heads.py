@@ -1,4 +1,4 @@
-"""Training the heads of the three tasks: what `affectline train --model` names."""
+"""Training the heads of the three tasks that see single frames."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from affectline.heads.mlp import MlpHead
 from affectline.heads.pretrained_head import PretrainedHead
 from affectline.labels import Task
 from affectline.postprocess.adjustment import macro_f1
+from affectline.training.epochs import RunOptions, TrainingRecord
 from affectline.training.examples import Examples, only_backbone
 from affectline.training.params import TrainParams, default_parts
-from affectline.training.perceptron import RunOptions, TrainingRecord, train_perceptron
+from affectline.training.perceptron import train_perceptron
 
 
 class HeadTrainer(Protocol):
@@ -155,9 +156,6 @@ PERCEPTRONS: Final[Mapping[str, Callable[[TrainParams, RunOptions], HeadTrainer]
     "cascade": CascadeTrainer,
 }
 """Models that train a perceptron."""
-
-MODELS: Final = (*PERCEPTRONS, "pretrained", "automl")
-"""Every model that `affectline train` knows."""
 
 
 def _check_official(train: LabelledTables) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from affectline import __version__
-from affectline.atomic_file import check_place
+from affectline.atomic_file import check_place, complete_file
 from affectline.datasets.affwild2 import refuse_overlap
 from affectline.datasets.labelled import TRAIN, VALIDATION, LabelledTables
 from affectline.datasets.loading import TRAIN_AND_VALIDATION, DataOptions, has_split, load_labelled
@@ -21,12 +21,16 @@ from affectline.evaluation.scoring import TRAINED_ON, video_fingerprint
 from affectline.evaluation.tuning import TuneOptions, tune_decision, tuned_head
 from affectline.heads.head import Decision, Head, HeadCard
 from affectline.heads.head_file import SavableHead, load_head, save_head
+from affectline.heads.temporal import TemporalHead
+from affectline.heads.temporal_spec import TEMPORAL_MODELS
 from affectline.labels import Task
 from affectline.progress import ProgressHook, ignore_progress
-from affectline.training.automl import AutomlParams, AutomlTrainer
-from affectline.training.heads import MODELS, PERCEPTRONS, HeadTrainer, PretrainedTrainer
-from affectline.training.params import TrainParams, default_params
-from affectline.training.perceptron import EpochHook, RunOptions, ignore_epochs
+from affectline.training.automl import AutomlParams
+from affectline.training.epochs import EpochHook, RunOptions, ignore_epochs
+from affectline.training.heads import HeadTrainer
+from affectline.training.params import TrainParams
+from affectline.training.temporal_params import TemporalParams
+from affectline.training.trainers import AUTOML, MODELS, ModelParams, default_model_params, make_trainer
 
 CHECKPOINT_SUFFIX: Final = ".part"
 """Behind the head's file name, while it is trained."""
@@ -39,24 +43,30 @@ class Recipe:
     Attributes:
         task: which.
         data: where labels and features are.
-        model: one of `training.heads.MODELS`.
+        model: one of `training.trainers.MODELS`.
         params: of perceptrons; None takes the task's defaults.
+        temporal: of the models that see a face over time; None takes the task's defaults.
         automl: of the model `automl`.
         on: `train`, or `train+val` for a final model: then nothing is held out, and training runs for all its epochs.
         tune: how the decision is chosen on the validation data.
         decision_from: a head of the same task and labels whose decision is taken over, for final models.
+        onnx: where to write the head as ONNX too; for the models that see a face over time.
     """
 
     task: Task
     data: DataOptions
     model: str = "mlp"
     params: TrainParams | None = None
+    temporal: TemporalParams | None = None
     automl: AutomlParams = field(default_factory=AutomlParams)
     on: str = TRAIN
     tune: TuneOptions = field(default_factory=TuneOptions)
     decision_from: Path | None = None
+    onnx: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.onnx is not None and self.model not in TEMPORAL_MODELS:
+            raise InputError(f"{self.model} heads have no ONNX form; those of {', '.join(TEMPORAL_MODELS)} have")
         if self.model not in MODELS:
             raise InputError(f"no model {self.model!r}; choose one of {', '.join(MODELS)}")
         if self.on not in {TRAIN, TRAIN_AND_VALIDATION}:
@@ -86,7 +96,7 @@ def train_head(
 ) -> Trained:
     """Train a head, tune its decision and save it.
 
-    A perceptron leaves its state beside the output after every epoch; `resume` goes on from there.
+    A network leaves its state beside the output after every epoch; `resume` goes on from there.
 
     Args:
         recipe: what and how.
@@ -98,20 +108,25 @@ def train_head(
     Raises:
         AffectlineError: the data cannot be read or learned from, or the head cannot be saved.
     """
-    check_place(output)
+    for place in (output, recipe.onnx):
+        if place is not None:
+            check_place(place)
     other = None if recipe.decision_from is None else load_head(recipe.decision_from).card
     train, valid = _load(recipe)
     if other is not None:
         _check_alike(recipe, other, train)
     checkpoint = output.with_name(f".{output.name}{CHECKPOINT_SUFFIX}")
     notes = _notes(recipe, train, valid, _fate(checkpoint, resume))
-    trainer = _trainer(recipe, RunOptions(checkpoint, resume, on_epoch, on_progress))
+    trainer = make_trainer(recipe.model, _params(recipe), RunOptions(checkpoint, resume, on_epoch, on_progress))
     head: Head = trainer.fit(train, valid)
     head = head.with_card(replace(head.card, training=_training(recipe, train, valid, trainer)))
     head = _decided(head, recipe, valid, other)
     if not isinstance(head, SavableHead):
         raise InputError(f"a head of the class {type(head).__name__} has no file form")
     save_head(head, output)
+    if recipe.onnx is not None and isinstance(head, TemporalHead):
+        with complete_file(recipe.onnx) as file:
+            file.write(head.to_onnx())
     checkpoint.unlink(missing_ok=True)
     return Trained(head, tuple(notes))
 
@@ -130,12 +145,14 @@ def _load(recipe: Recipe) -> tuple[LabelledTables, LabelledTables | None]:
     return train, valid
 
 
-def _trainer(recipe: Recipe, run: RunOptions) -> HeadTrainer:
-    if recipe.model == "pretrained":
-        return PretrainedTrainer()
-    if recipe.model == "automl":
-        return AutomlTrainer(recipe.automl, run.on_progress)
-    return PERCEPTRONS[recipe.model](recipe.params or default_params(recipe.task), run)
+def _params(recipe: Recipe) -> ModelParams:
+    """Return how the recipe's model is trained."""
+    given: ModelParams = recipe.params
+    if recipe.model == AUTOML:
+        given = recipe.automl
+    elif recipe.model in TEMPORAL_MODELS:
+        given = recipe.temporal
+    return given or default_model_params(recipe.model, recipe.task)
 
 
 def _check_alike(recipe: Recipe, other: HeadCard, train: LabelledTables) -> None:
