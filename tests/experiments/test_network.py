@@ -12,7 +12,7 @@ from affectline.datasets.synthetic.write import SynthOptions, write_synthetic
 from affectline.experiments.data import ExperimentData
 from affectline.experiments.protocol import ProtocolOptions
 from affectline.experiments.recipes import chosen_rows
-from affectline.experiments.run import Experiments, RunOptions
+from affectline.experiments.run import ExperimentOptions, Experiments
 from affectline.experiments.settings import ExperimentSettings, NetworkSettings, parse_settings
 
 pytest.importorskip("timm")
@@ -26,7 +26,7 @@ ROWS = ("expr_finetuned", "expr_mlp_finetuned_smooth")
 
 
 def run(data: Path, out: Path):
-    options = RunOptions(out, protocol=ProtocolOptions(folds=3, radii=(0, 5)), settings=SETTINGS)
+    options = ExperimentOptions(out, protocol=ProtocolOptions(folds=3, radii=(0, 5)), settings=SETTINGS)
     experiments = Experiments(ExperimentData(data, data / "store"), options)
     kept = {}
     results = experiments.run(chosen_rows(ROWS), lambda row, _, was_kept: kept.__setitem__(row.name, was_kept))

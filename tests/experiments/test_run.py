@@ -21,7 +21,7 @@ from affectline.experiments.fitted import SCORES_NAME
 from affectline.experiments.protocol import ProtocolOptions
 from affectline.experiments.recipes import chosen_rows, heads
 from affectline.experiments.results import RowResult
-from affectline.experiments.run import Experiments, RunOptions
+from affectline.experiments.run import ExperimentOptions, Experiments
 from affectline.experiments.settings import ExperimentSettings, NetworkSettings, parse_settings
 from affectline.experiments.tables import Heading, write_tables
 from affectline.progress import ignore_progress
@@ -42,7 +42,7 @@ def run(
     synthetic: Path, out: Path, rows: tuple[str, ...] = ROWS, on_progress=ignore_progress, **other
 ) -> tuple[Mapping[str, RowResult], dict[str, bool]]:
     kept: dict[str, bool] = {}
-    options = RunOptions(out, **{"protocol": QUICK, "settings": SETTINGS, **other})
+    options = ExperimentOptions(out, **{"protocol": QUICK, "settings": SETTINGS, **other})
     experiments = Experiments(ExperimentData(synthetic, synthetic / "store"), options, on_progress=on_progress)
     found = experiments.run(chosen_rows(rows), lambda row, _, was_kept: kept.__setitem__(row.name, was_kept))
     return found, kept
@@ -206,7 +206,7 @@ def test_tables_say_that_the_data_are_synthetic(
 ) -> None:
     data = ExperimentData(synthetic, synthetic / "store")
     assert data.is_synthetic
-    experiments = Experiments(data, RunOptions(first[0], paper_exact=True, protocol=QUICK, settings=SETTINGS))
+    experiments = Experiments(data, ExperimentOptions(first[0], paper_exact=True, protocol=QUICK, settings=SETTINGS))
     drawn = write_curves(experiments, first[1], tmp_path, "a synthetic set")
     assert [path.stem for path in drawn] == ["figure_2_valence", "figure_3_arousal", "figure_5_action_units"]
     assert all(path.with_suffix(ending).stat().st_size > 100 for path in drawn for ending in (".png", ".csv"))
@@ -238,7 +238,7 @@ def test_the_curve_passes_through_the_row(
 ) -> None:
     experiments = Experiments(
         ExperimentData(synthetic, synthetic / "store"),
-        RunOptions(first[0], paper_exact=True, protocol=QUICK, settings=SETTINGS),
+        ExperimentOptions(first[0], paper_exact=True, protocol=QUICK, settings=SETTINGS),
     )
     write_curves(experiments, first[1], tmp_path, "a synthetic set")
     result = first[1]["au_b0_mlp_smooth"]
@@ -252,7 +252,7 @@ def test_the_curve_passes_through_the_row(
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: RunOptions(Path("x"), seeds=0), "one seed or more"),
+        (lambda: ExperimentOptions(Path("x"), seeds=0), "one seed or more"),
         (lambda: ExperimentData(Path("x"), Path("x"), {}).backbone("b0"), "feature store"),
     ],
 )

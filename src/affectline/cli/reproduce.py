@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from affectline.experiments.data import ExperimentData
     from affectline.experiments.recipes import Row
     from affectline.experiments.results import RowResult
-    from affectline.experiments.run import RunOptions
+    from affectline.experiments.run import ExperimentOptions
 
 
 def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
@@ -39,7 +39,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     from affectline.errors import InputError
     from affectline.experiments.data import ExperimentData
     from affectline.experiments.recipes import chosen_rows
-    from affectline.experiments.run import RunOptions
+    from affectline.experiments.run import ExperimentOptions
     from affectline.experiments.settings import ExperimentSettings, NetworkSettings, parse_settings
 
     rows = chosen_rows(only or (), with_automl=automl)
@@ -49,7 +49,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     if data is None or store is None or output is None:
         raise InputError("give --data, --store and --output; --list shows the rows")
     network = NetworkSettings(init=finetune_init, crops=finetune_crops)
-    options = RunOptions(
+    options = ExperimentOptions(
         output,
         seeds,
         paper_exact,
@@ -71,7 +71,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
         raise typer.Exit(EXIT_FAILED)
 
 
-def _run(rows: tuple[Row, ...], data: ExperimentData, options: RunOptions) -> Mapping[str, RowResult]:
+def _run(rows: tuple[Row, ...], data: ExperimentData, options: ExperimentOptions) -> Mapping[str, RowResult]:
     from functools import partial
 
     from affectline.cli.progress import Progress

@@ -41,7 +41,13 @@ class WeightsFound:
 
 
 def find_weights(
-    metric: BlendMetric, alone: BlendMetric, n_heads: int, n_folds: int, method: BlendMethod
+    metric: BlendMetric,
+    alone: BlendMetric,
+    n_heads: int,
+    n_folds: int,
+    method: BlendMethod,
+    *,
+    is_tested: bool = True,
 ) -> WeightsFound:
     """Return the best weights; all weight goes to the best head where no blend beats it on held-out videos.
 
@@ -51,12 +57,14 @@ def find_weights(
         n_heads: one or more.
         n_folds: two or more.
         method: `grid` tries all weights in equal steps; `optimise` moves weight between heads as long as it helps.
+        is_tested: whether the best head alone is taken where no blend beats it; else the weights that are best on all
+            folds are.
     """
     search, search_alone = _Search(metric, n_heads, method), _Search(alone, n_heads, method)
     part_p = tuple(search_alone.held_out(n_folds, _always(_alone(head, n_heads))) for head in range(n_heads))
     blend_p = search.held_out(n_folds, search.best)
     best_part = int(np.argmax(part_p))
-    is_worth_it = blend_p >= part_p[best_part]
+    is_worth_it = not is_tested or blend_p >= part_p[best_part]
     weights = search.best(np.ones(n_folds, np.bool_)) if is_worth_it else _alone(best_part, n_heads)
     return WeightsFound(weights, blend_p, part_p)
 

@@ -33,12 +33,14 @@ class BlendOptions:
         folds: of videos, for the test on held-out videos.
         seed: of the folds.
         tune: how its decision is chosen afterwards.
+        is_tested: whether a head alone is taken where no blend beats it on held-out videos.
     """
 
     method: BlendMethod = "grid"
     folds: int = 5
     seed: int = 0
     tune: TuneOptions = field(default_factory=TuneOptions)
+    is_tested: bool = True
 
 
 DEFAULT_BLEND_OPTIONS: Final = BlendOptions()
@@ -148,7 +150,8 @@ def choose_weights(
 
     together = filter_of(mix_scores(parts, (1.0,) * len(parts)))
     alone = [filter_of(part) for part in parts]
-    return find_weights(metric([together] * len(parts)), metric(alone), len(parts), n_folds, options.method)
+    metrics = metric([together] * len(parts)), metric(alone)
+    return find_weights(*metrics, len(parts), n_folds, options.method, is_tested=options.is_tested)
 
 
 def mix_scores(parts: Sequence[Sequence[SequenceScores]], weights: Sequence[float]) -> list[SequenceScores]:

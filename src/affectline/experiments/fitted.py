@@ -12,6 +12,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from affectline import __version__
 from affectline.atomic_file import complete_file
 from affectline.datasets.labelled import LabelledSequence, LabelledTables
 from affectline.errors import InputFileError
@@ -76,7 +77,7 @@ def fit(
     """
     split = data.split(recipe)
     params = _params(recipe, settings, seed)
-    inputs = {"version": VERSION, "recipe": recipe, "data": split.digest, "params": params}
+    inputs = {"version": (VERSION, __version__), "recipe": recipe, "data": split.digest, "params": params}
     if recipe.model == FINETUNED:
         inputs |= {"crops": crops_digest(data.folder)}
     unit = Unit(folder / f"{recipe.name}-seed{seed}", inputs)

@@ -122,8 +122,9 @@ def choose(row: Row, parts: Sequence[Scores], data: LabelledTables, options: Pro
         return max(tried, key=lambda pair: pair[1])[0]
     weights: tuple[float, ...] = ()
     if len(parts) > 1:
-        tune = _tune_options(row, options)
-        weights = choose_weights(parts, data, BlendOptions(folds=options.folds, seed=options.seed, tune=tune)).weights
+        # As the paper does, without a test on held-out videos: `cross_validated` is that test.
+        blend = BlendOptions("grid", options.folds, options.seed, _tune_options(row, options), is_tested=False)
+        weights = choose_weights(parts, data, blend).weights
     return _decision(row, parts, data, options, Choice(weights))[0]
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from affectline import __version__
 from affectline.datasets.labelled import LabelledTables
 from affectline.errors import AffectlineError, InputError
 from affectline.evaluation.sequence_scores import SequenceScores
@@ -56,7 +57,7 @@ VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
+class ExperimentOptions:
     """What is asked for besides rows.
 
     Attributes:
@@ -99,7 +100,7 @@ class Experiments:
     def __init__(
         self,
         data: ExperimentData,
-        options: RunOptions,
+        options: ExperimentOptions,
         begin: Callable[[str], None] = lambda _: None,
         on_progress: ProgressHook = ignore_progress,
     ) -> None:
@@ -146,7 +147,7 @@ class Experiments:
         fitted = {seed: [self._fitted(name, seed) for name in row.heads] for seed in seeds}
         options = self._options
         inputs = {
-            "version": VERSION,
+            "version": (VERSION, __version__),
             "row": replace(row, features="", method="", published={}),
             "heads": [[one.digest for one in found] for found in fitted.values()],
             "protocol": options.protocol,
