@@ -262,4 +262,4 @@ def test_what_cannot_be_run_is_said(make: Callable[[], object], message: str) ->
 
 
 def test_network_settings_are_the_defaults_that_the_manual_names() -> None:
-    assert NetworkSettings() == NetworkSettings("lite0_ferplus", 5000, 8, 5e-4, 96)
+    assert NetworkSettings() == NetworkSettings("imagenet", 5000, 8, 5e-4, 96)

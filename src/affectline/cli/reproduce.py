@@ -31,7 +31,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     paper_exact: given.PAPER_EXACT = False,
     emotieffnet: given.EMOTIEFFNET = None,
     mt_emotieffnet: given.MT_EMOTIEFFNET = None,
-    finetune_init: given.FINETUNE_INIT = "lite0_ferplus",
+    finetune_init: given.FINETUNE_INIT = "imagenet",
     finetune_crops: given.FINETUNE_CROPS = 5000,
     settings: given.SETTINGS = None,
 ) -> None:

@@ -28,7 +28,7 @@ class NetworkSettings:
         size: of the input, pixels.
     """
 
-    init: str = "lite0_ferplus"
+    init: str = "imagenet"
     crops: int = 5000
     epochs: int = 8
     learning_rate: float = 5e-4
