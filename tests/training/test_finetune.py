@@ -38,6 +38,7 @@ from affectline.training.finetune_params import FinetuneParams
 from affectline.training.losses import make_share_loss, soft_cross_entropy
 from affectline.training.optimisers import climb, climb_down
 from affectline.training.pictures import as_input, shrink
+from affectline.training.start import Start, plan
 from affectline.training.teachers import Teachers
 
 SIZE = 32
@@ -329,6 +330,7 @@ class TestFerPlus:
         assert (backbone.spec.name, backbone.spec.size, backbone.spec.labels) == ("bars", 48, FERPLUS_8)
         with np.load(photographs) as arrays:
             split = FerPlusSplit(arrays["valid_x"], arrays["valid_v"].astype(np.uint8))
+        assert plan(Start(out / "bars.onnx"), "tf_efficientnet_b0", "next")[0] == "tf_efficientnet_lite0"
         logits = ferplus_logits(backbone, split)
         assert backbone.spec.temperature == pytest.approx(fit_to_plurality(logits, split.votes), rel=0.02)
         figures = evaluate_ferplus(logits, split.votes, backbone.spec.temperature)

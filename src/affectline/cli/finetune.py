@@ -11,6 +11,7 @@ import typer
 from affectline.cli import finetune_options as given
 from affectline.cli.arguments import LABELS, SEED, TRAIN_LIST, VAL_LIST, parse_task
 from affectline.cli.exit_codes import EXIT_INTERRUPTED
+from affectline.cli.openmp import let_threads_sleep
 from affectline.errors import InputError
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def _checked(task: str) -> str:
     if task.lower() not in TASKS:
         raise InputError(f"no task {task!r}; choose {', '.join(TASKS)}")
     _check_installed()
+    let_threads_sleep()
     return task.lower()
 
 

@@ -45,6 +45,7 @@ class FaceNetwork(nn.Module):
         if not timm.is_model(arch):
             near = ", ".join(timm.list_models(f"*{arch.rsplit('_', 1)[-1]}*")[:5]) or "none alike"
             raise InputError(f"timm {timm.__version__} has no architecture {arch!r}; there are {near}")
+        self.arch = arch
         self.trunk = timm.create_model(arch, pretrained=False, num_classes=0, drop_path_rate=drop_path)
         self.drop = nn.Dropout(drop)
         widths = (self.trunk.num_features, *((hidden,) if hidden else ()), n_outputs)

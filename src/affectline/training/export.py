@@ -23,6 +23,7 @@ from affectline.errors import ModelFileError
 from affectline.labels import Task
 from affectline.records import FloatArray
 from affectline.training.cnn import FaceNetwork
+from affectline.training.onnx_start import ARCHITECTURE_KEY
 
 OPSET: Final = 18
 TOLERANCE: Final = 1e-4
@@ -71,7 +72,7 @@ def export_backbone(
     """
     named = _NamedOutputs(network, spec).eval()
     plain = _simplified(_exported(named, spec))
-    onnx.helper.set_model_props(plain, {METADATA_KEY: describe(spec)})
+    onnx.helper.set_model_props(plain, {METADATA_KEY: describe(spec), ARCHITECTURE_KEY: network.arch})
     expected = _run_torch(named, probes, spec)
     given = _run_onnx(plain.SerializeToString(), probes, spec)
     difference = {

@@ -139,7 +139,7 @@ def train_on_ferplus(recipe: FerPlusRecipe, out: Path, run: FinetuneRun) -> FerP
     best, log = finetune(network, data, params, replace(run, on_epoch=keep))
     logits = run_network(best, valid, spec)
     described = replace(spec, temperature=round(fit_to_plurality(logits, valid.votes), 4))
-    exported, small = write_network(best, params.arch, described, train, out, recipe.int8)
+    exported, small = write_network(best, described, train, out, recipe.int8)
     found = _evaluated(exported.path, splits["valid"])
     words = None if small is None else (small, _beside(_evaluated(small, splits["valid"]), found))
     then = (

@@ -32,13 +32,12 @@ def make_folder(out: Path) -> None:
 
 
 def write_network(
-    network: FaceNetwork, arch: str, spec: BackboneSpec, pictures: PictureSet, out: Path, int8: bool
+    network: FaceNetwork, spec: BackboneSpec, pictures: PictureSet, out: Path, int8: bool
 ) -> tuple[Exported, Path | None]:
     """Write `NAME.onnx`, `NAME.int8.onnx` if that is wanted, and `weights.safetensors`.
 
     Args:
         network: trained.
-        arch: its architecture.
         spec: what the backbone file says of itself.
         pictures: of the training data: the export is compared on some, int8 is scaled by some.
         out: folder.
@@ -54,7 +53,7 @@ def write_network(
     network = network.cpu()
     probes = as_inputs(pictures, _spread(len(pictures), _PROBES), spec)
     exported = export_backbone(network, spec, out / f"{spec.name}.onnx", probes)
-    save_weights(out / WEIGHTS_NAME, network.state_dict(), AboutWeights(arch, exported.sha256, spec))
+    save_weights(out / WEIGHTS_NAME, network.state_dict(), AboutWeights(network.arch, exported.sha256, spec))
     if not int8:
         return exported, None
     small = out / f"{spec.name}.int8.onnx"

@@ -18,6 +18,9 @@ from affectline.errors import ModelFileError
 from affectline.records import FloatArray
 from affectline.training.cnn import CLASSIFIER, FaceNetwork, mismatches, refuse_mismatch
 
+ARCHITECTURE_KEY: Final = "architecture"
+"""Of the metadata of a backbone file: the name of the timm architecture, for those who train on."""
+
 _BATCH: Final = 64
 _SMALLEST_VARIANCE: Final = 1e-6
 
@@ -55,6 +58,12 @@ def copy_from_onnx(network: FaceNetwork, content: bytes, place: str) -> None:
             nn.init.zeros_(_buffer(norm.running_mean))
             nn.init.constant_(_buffer(norm.running_var), 1.0 - norm.eps)
         _copy_classifier(network, given)
+
+
+def architecture_of(content: bytes) -> str:
+    """Return the timm architecture that a backbone file says it has; empty if it does not say."""
+    entries = onnx.load_model_from_string(content).metadata_props
+    return next((entry.value for entry in entries if entry.key == ARCHITECTURE_KEY), "")
 
 
 def _copy_classifier(network: FaceNetwork, given: dict[str, FloatArray]) -> None:

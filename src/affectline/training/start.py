@@ -21,7 +21,7 @@ from affectline.labels import ActionUnit, Expression, Task
 from affectline.records import FloatArray
 from affectline.training.cnn import IMAGENET, FaceNetwork, copy_head, load_start
 from affectline.training.finetune_params import FinetuneParams
-from affectline.training.onnx_start import copy_from_onnx, settle
+from affectline.training.onnx_start import architecture_of, copy_from_onnx, settle
 from affectline.training.weights import AboutWeights, read_weights
 
 DEFAULT_SIZE: Final = 112
@@ -64,8 +64,13 @@ class Start:
             return None
         if self.is_backbone:
             backbone = load_backbone(self.init)
-            return AboutWeights("", backbone.digest, backbone.spec)
+            return AboutWeights(architecture_of(self.read_backbone()), backbone.digest, backbone.spec)
         return read_weights(Path(self.init))[1]
+
+    def read_backbone(self) -> bytes:
+        """Return the content of the backbone's file."""
+        path = fetch(str(self.init)) if str(self.init) in BACKBONES else Path(self.init)
+        return path.read_bytes()
 
     @property
     def is_backbone(self) -> bool:
@@ -161,8 +166,7 @@ def load_first_weights(network: FaceNetwork, arch: str, start: Start, calibratio
     if not start.is_backbone:
         load_start(network, arch, start.init)
         return
-    path = fetch(str(start.init)) if str(start.init) in BACKBONES else Path(start.init)
-    copy_from_onnx(network, path.read_bytes(), str(start.init))
+    copy_from_onnx(network, start.read_backbone(), str(start.init))
     settle(network, calibration())
 
 

@@ -151,7 +151,7 @@ def train_on_task(
 
     best, log = finetune(network, data, params, replace(run, on_epoch=keep))
     spec = calibrate(best, spec, valid, run_network(best, held_out, spec))
-    exported, small = write_network(best, arch, spec, pictures, out, recipe.int8)
+    exported, small = write_network(best, spec, pictures, out, recipe.int8)
     backbone = load_backbone(exported.path)
     found = evaluate_crops(backbone, valid)
     save_head(_head(best, backbone, train, found.report), out / HEAD_NAME)
