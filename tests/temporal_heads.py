@@ -7,7 +7,7 @@ import numpy as np
 from affectline.features import FeaturePart
 from affectline.heads.head import BackboneRef, Decision, HeadCard
 from affectline.heads.temporal import CORE, TemporalHead
-from affectline.heads.temporal_spec import TEMPORAL_MODELS, TemporalSpec
+from affectline.heads.temporal_spec import FILTER, TEMPORAL_MODELS, TemporalSpec
 from affectline.labels import Task
 from labelled_examples import DIGEST
 
@@ -33,16 +33,24 @@ def temporal_head(  # noqa: PLR0913 - one for each thing that a test varies
     decision: Decision | None = None,
     inputs: np.ndarray | None = None,
 ) -> TemporalHead:
-    """Return a head whose numbers are drawn so that all of them matter; it is standardised on `inputs`, if given."""
-    spec = TemporalSpec(model, is_causal, size, layers, window, interval_s)
+    """Return a head whose numbers are drawn so that all of them matter; it is standardised on `inputs`, if given.
+
+    One for valence and arousal has the inputs in its encodings: 2 + `width` numbers; others have a number a label.
+    """
     labels = labels or task.official_labels
+    n_labels = len(labels)
+    passed = width if task is Task.VA else 0
+    spec = TemporalSpec(model, is_causal, n_labels + passed, size, layers, window, window // 4, interval_s)
     rng = np.random.default_rng(seed)
-    shapes = {CORE + name: shape for name, shape in spec.shapes(len(labels)).items()}
-    shapes |= {"mean": (width,), "encoder.weight": (size, width), "encoder.bias": (size,)}
+    shapes = {CORE + name: shape for name, shape in spec.shapes(n_labels).items()}
+    shapes |= {"mean": (width,), "encoder.0.weight": (5, width), "encoder.0.bias": (5,)}
+    shapes |= {"encoder.1.weight": (n_labels, 5), "encoder.1.bias": (n_labels,)}
     numbers = {
         name: (rng.normal(0, 1, shape) * (shape[-1] ** -0.5 if len(shape) > 1 else 0.3)).astype(np.float32)
         for name, shape in shapes.items()
     }
+    # A filter of both signs would make much of the ends of a track, where it makes up for what is not there.
+    numbers[CORE + FILTER] = np.abs(numbers[CORE + FILTER]) * np.float32(spec.taps**-0.5)
     numbers["scale"] = rng.uniform(0.5, 2, width).astype(np.float32)
     if inputs is not None:
         numbers |= {"mean": inputs.mean(axis=0), "scale": inputs.std(axis=0) + np.float32(1e-3)}

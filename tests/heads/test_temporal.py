@@ -100,7 +100,7 @@ class TestEveryNetwork:
         again = load_head(tmp_path / "h")
         assert isinstance(again, TemporalHead)
         assert (again.card, again.spec, again.parts) == (head.card, head.spec, head.parts)
-        arguments = encodings(70), times(range(70))
+        arguments = encodings(70, 12), times(range(70))
         np.testing.assert_array_equal(again.score_encoded(*arguments), head.score_encoded(*arguments))
         assert again.context is (Context.CAUSAL if is_causal else Context.WINDOW)
 
@@ -169,7 +169,9 @@ class TestRates:
 
         (at, own), (at_24, other) = scored(30.0), scored(24.0)
         expected = np.stack([np.interp(at_24, at, column) for column in own.T], axis=1)
-        assert np.abs(other - expected)[5:-5].max() < (0.1 if is_causal else 0.02)
+        steepest = np.abs(np.diff(own, axis=0)).max()
+        # The last window lies elsewhere; a causal head's scores are up to a step old.
+        assert np.abs(other - expected)[5:-5].max() < 0.02 + 0.7 * steepest
         assert np.ptp(own, axis=0).max() > 0.2
 
     def test_frames_at_one_time_share_a_score(self) -> None:
@@ -317,7 +319,10 @@ class TestDamage:
             (lambda numbers: numbers.pop("mean"), "lacks the arrays mean"),
             (lambda numbers: numbers.update(more=np.zeros(1, np.float32)), "more too many"),
             (lambda numbers: numbers.update({"core.out.weight": np.zeros((2, 9), np.float32)}), r"of shape \(2, 8\)"),
-            (lambda numbers: numbers.update({"encoder.bias": np.zeros(8)}), "float64"),
+            (lambda numbers: numbers.update({"encoder.1.bias": np.zeros(2)}), "float64"),
+            (lambda numbers: numbers.pop("encoder.0.bias"), r"lacks the arrays encoder\.0\.bias"),
+            (lambda numbers: numbers.pop("encoder.0.weight"), "lacks the arrays encoder.0.weight"),
+            (lambda numbers: numbers.update({"encoder.1.weight": np.zeros((2, 4), np.float32)}), r"of shape \(2, 5\)"),
             (lambda numbers: numbers["core.out.bias"].fill(np.nan), "not finite"),
             (lambda numbers: numbers["scale"].fill(0), "not above 0"),
         ],
@@ -340,6 +345,10 @@ class TestDamage:
             ({"window": 7}, "even number of 8 to 4096"),
             ({"interval_s": float("nan")}, "0 to 3600 seconds"),
             ({"size": 12}, "must be float32 of shape"),
+            ({"inputs": 9}, "must be float32 of shape"),
+            ({"inputs": 0}, "the inputs of a temporal head is 1 to"),
+            ({"reach": 5}, r"core\.filter\.weight of a tcn head must be float32 of shape \(2, 1, 11\)"),
+            ({"reach": 16}, "reaches 0 to 15 steps"),
             ({"input": "embedding+smell"}, "is not understood"),
         ],
     )
@@ -356,4 +365,4 @@ class TestDamage:
 
     def test_a_transformer_needs_a_size_that_its_heads_divide(self) -> None:
         with pytest.raises(InputError, match="4 divides, got 10"):
-            TemporalSpec("transformer", False, 10, 1, 16, 1 / 30)
+            TemporalSpec("transformer", False, 4, 10, 1, 16, 4, 1 / 30)

@@ -24,11 +24,11 @@ from affectline.features import FeaturePart
 from affectline.heads.head import predict
 from affectline.heads.head_file import load_head
 from affectline.heads.temporal import CORE, TemporalHead
-from affectline.heads.temporal_spec import TemporalSpec
+from affectline.heads.temporal_spec import TEMPORAL_MODELS, TemporalSpec
 from affectline.labels import Task
 from affectline.training.epochs import RunOptions
 from affectline.training.temporal import TemporalTrainer
-from affectline.training.temporal_network import TemporalNetwork
+from affectline.training.temporal_network import FirstFilter, TemporalNetwork
 from affectline.training.temporal_params import TemporalParams
 from affectline.training.windows import Windows, usual_interval_s
 from labelled_examples import DIGEST, LABELS, make_info, make_table, noisy_data, reading_head, sequence, tables
@@ -41,7 +41,25 @@ every_kind = pytest.mark.parametrize(("model", "is_causal"), KINDS)
 
 
 def spec(model: str = "tcn", is_causal: bool = False, window: int = 30) -> TemporalSpec:
-    return TemporalSpec(model, is_causal, 8, 2, window, 1 / 30)
+    return TemporalSpec(model, is_causal, 8, 8, 2, window, window // 3, 1 / 30)
+
+
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("model", TEMPORAL_MODELS)
+def test_begins_as_a_mean_over_time(model: str, is_causal: bool) -> None:
+    one = spec(model, is_causal)
+    mean, scale = np.array([0.5, -1.0], np.float32), np.array([2.0, 0.3], np.float32)
+    network = TemporalNetwork(one, FirstFilter(mean, scale, 3), 0.5)
+    outputs = np.random.default_rng(0).normal(size=(40, 2))
+    encoded = np.concatenate([(outputs - mean) / scale, np.ones((40, 6))], axis=1).astype(np.float32)
+    mask = np.ones(40, np.float32)
+    mask[[0, 17, 18]] = 0
+    encoded[mask == 0] = 0
+    found = network(torch.from_numpy(encoded[None]), torch.from_numpy(mask[None]))[0].detach().numpy()
+    for step in (1, 5, 16, 20, 39):
+        near = np.arange(max(0, step - (6 if is_causal else 3)), min(40, step + (1 if is_causal else 4)))
+        expected = outputs[near[mask[near] > 0]].mean(axis=0)
+        np.testing.assert_allclose(found[step], expected, atol=1e-5)
 
 
 @every_kind
@@ -49,22 +67,26 @@ def spec(model: str = "tcn", is_causal: bool = False, window: int = 30) -> Tempo
 def test_the_onnx_file_computes_what_pytorch_does(model: str, is_causal: bool, layers: int) -> None:
     one = replace(spec(model, is_causal), layers=layers)
     torch.manual_seed(0)
-    network = TemporalNetwork(one, 8, 8, 0.5).eval()
+    first = FirstFilter(np.zeros(8, np.float32), np.ones(8, np.float32), 3)
+    network = TemporalNetwork(one, first, 0.5).eval()
+    with torch.no_grad():
+        for array in network.parameters():
+            array.add_(0.1 * torch.randn(array.shape))
     numbers = {name: array.detach().numpy() for name, array in network.named_parameters()}
-    core = {name.removeprefix(CORE): array.shape for name, array in numbers.items() if name.startswith(CORE)}
-    assert core == dict(one.shapes(8))
+    assert {name.removeprefix(CORE): array.shape for name, array in numbers.items()} == dict(one.shapes(8))
     rng = np.random.default_rng(1)
     mean, scale = rng.normal(size=8).astype(np.float32), rng.uniform(0.5, 2, 8).astype(np.float32)
-    card = reading_head(Task.EXPR).card
-    head = TemporalHead(card, LOGITS, one, {"mean": mean, "scale": scale, **numbers})
+    encoder = {"mean": mean, "scale": scale, "encoder.0.weight": np.eye(8, dtype=np.float32)}
+    encoder["encoder.0.bias"] = np.zeros(8, np.float32)
+    head = TemporalHead(reading_head(Task.EXPR).card, LOGITS, one, encoder | numbers)
     session = onnxruntime.InferenceSession(head.to_onnx())
     for length in (1, 2, 30, 300):
         inputs = rng.normal(0, 2, (3, length, 8)).astype(np.float32)
         mask = (rng.random((3, length)) > 0.3).astype(np.float32)
         mask[2] = 0
         with torch.inference_mode():
-            standard = torch.from_numpy((inputs - mean) / scale)
-            expected = torch.softmax(network(standard, torch.from_numpy(mask)), dim=2).numpy()
+            encoded = torch.from_numpy((inputs - mean) / scale * mask[..., None])
+            expected = torch.softmax(network(encoded, torch.from_numpy(mask)), dim=2).numpy()
         (scores,) = session.run(["scores"], {"features": inputs, "mask": mask})
         np.testing.assert_allclose(scores, expected, atol=1e-4)
         assert np.isfinite(scores).all()
@@ -80,6 +102,10 @@ class TestWindows:
         rows = np.arange(len(frames))
         return tables(Task.VA, LabelledSequence("v", "v", {DIGEST: table}, rows, frames[-1] + 1, labelled, target))
 
+    def windows(self, data: LabelledTables, one: TemporalSpec | None = None) -> Windows:
+        encoded = [next(iter(part.tables.values())).features(part.rows).logits for part in data.sequences]
+        return Windows(data, encoded, one or spec())
+
     @given(
         steps=st.lists(st.sampled_from([1, 1, 1, 1, 2, 5, 29, 45]), min_size=1, max_size=120),
         seed=st.integers(0, 99),
@@ -88,7 +114,7 @@ class TestWindows:
     def test_every_label_is_there_beside_its_own_input(self, steps: list[int], seed: int) -> None:
         frames = np.cumsum([0, *steps]).tolist()
         seen: set[int] = set()
-        for batch in Windows(self.numbered(frames), LOGITS, spec()).batches(64, seed):
+        for batch in self.windows(self.numbered(frames)).batches(64, seed):
             assert batch.inputs.shape[1:] == (30, 8)
             assert len(batch.inputs) <= 2
             assert batch.mask[batch.window, batch.before].all()
@@ -102,7 +128,7 @@ class TestWindows:
     @pytest.mark.parametrize("is_causal", [False, True])
     def test_frames_between_steps_lie_between_them(self, is_causal: bool) -> None:
         data = self.numbered(list(range(70)), rate_fps=24.0)
-        (whole,) = Windows(data, LOGITS, spec(is_causal=is_causal, window=100)).batches(100, 0)
+        (whole,) = self.windows(data, spec(is_causal=is_causal, window=100)).batches(100, 0)
         before, after = (whole.inputs[whole.window, at, 0] for at in (whole.before, whole.after))
         place = before * (1 - whole.share) + after * whole.share
         expected = whole.target[:, 0] * 1000 / 24
@@ -113,7 +139,7 @@ class TestWindows:
             np.testing.assert_allclose(place[:-1], expected[:-1], atol=0.05)
 
     def test_starts_depend_on_the_seed_alone(self) -> None:
-        windows = Windows(self.numbered(list(range(200))), LOGITS, spec())
+        windows = self.windows(self.numbered(list(range(200))))
 
         def first(seed: int) -> list[float]:
             return [float(value) for batch in windows.batches(30, seed) for value in batch.inputs[:, 0, 0]]
@@ -132,8 +158,10 @@ class TestWindows:
         table = make_table(one.tables[DIGEST].info, one.tables[DIGEST].frame, logits)
         kept = one.labelled_frame < 30
         broken = replace(one, tables={DIGEST: table}, labelled_frame=one.labelled_frame[kept], target=one.target[kept])
+        other = noisy_data(Task.VA, 2, videos=1).sequences[0]
+        both = replace(data, sequences=(replace(other, video="w", group="w"), broken))
         with pytest.raises(InputError, match="v0, frame 44: the features by net-ab hold NaN or infinite"):
-            list(Windows(replace(data, sequences=(broken,)), LOGITS, spec()).batches(64, 0))
+            TemporalTrainer("tcn", SMALL).fit(both, None)
 
     def test_the_interval_is_that_of_the_rows(self) -> None:
         assert usual_interval_s(self.numbered(list(range(0, 60, 3)))) == pytest.approx(0.1)
@@ -165,7 +193,7 @@ class TestTrainer:
         first, again, other = arrays(3), arrays(3), arrays(4)
         for name, array in first.items():
             np.testing.assert_array_equal(array, again[name])
-        assert not np.array_equal(first["encoder.weight"], other["encoder.weight"])
+        assert not np.array_equal(first["core.out.weight"], other["core.out.weight"])
 
     def test_random_numbers_outside_stay_as_they_were(self) -> None:
         torch.manual_seed(5)

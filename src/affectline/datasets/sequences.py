@@ -51,14 +51,19 @@ def largest_faces(table: FeatureTable) -> NDArray[np.intp]:
     return np.asarray(order[np.unique(frame[order], return_index=True)[1]], np.intp)
 
 
-def check_finite(data: LabelledTables, parts: tuple[FeaturePart, ...]) -> None:
+def check_finite(data: LabelledTables, parts: tuple[FeaturePart, ...], *, every_row: bool = False) -> None:
     """Refuse features that no training survives.
 
+    Args:
+        data: labelled faces.
+        parts: which features are used.
+        every_row: look at the faces between the labelled ones too.
+
     Raises:
-        InputError: one of the labelled faces has NaN or infinite features among the parts; video and frame are named.
+        InputError: one of the faces has NaN or infinite features among the parts; video and frame are named.
     """
     for sequence in data.sequences:
-        every = sequence.labelled_rows
+        every = sequence.rows if every_row else sequence.labelled_rows
         for table in sequence.tables.values():
             for start in range(0, len(every), _CHECKED_ROWS):
                 rows = every[start : start + _CHECKED_ROWS]

@@ -58,11 +58,7 @@ class MlpHead:
         self.layers = layers
         self.mean = mean
         self.scale = scale
-        # The first layer takes the raw input: standardising is folded into it, which spares a pass over the input.
-        first = layers[0]
-        weight = first.weight.astype(np.float64) / scale
-        folded = DenseLayer(weight.astype(np.float32), (first.bias - weight @ mean).astype(np.float32))
-        self.folded = (folded, *layers[1:])
+        self.folded = fold_standardising(layers, mean, scale)
 
     def with_card(self, card: HeadCard) -> MlpHead:
         """Return the same network with another card."""
@@ -75,12 +71,7 @@ class MlpHead:
             InputError: the features of the head's backbone are missing, of another width, or not finite.
         """
         values = head_inputs(features, self.card, self.parts, len(self.mean))
-        *hidden, last = self.folded
-        for layer in hidden:
-            values = values @ layer.weight.T
-            values += layer.bias
-            np.maximum(values, 0.0, out=values)
-        return activated(values @ last.weight.T + last.bias, self.card.task)
+        return activated(run_layers(values, self.folded), self.card.task)
 
     def settings(self) -> dict[str, JsonValue]:
         """Return what the file says besides the card."""
@@ -138,6 +129,29 @@ def _check(card: HeadCard, layers: tuple[DenseLayer, ...], mean: FloatArray, sca
         raise ModelFileError(
             "a number of the perceptron is not finite, or a scale is not above 0; train the head again"
         )
+
+
+def fold_standardising(layers: tuple[DenseLayer, ...], mean: FloatArray, scale: FloatArray) -> tuple[DenseLayer, ...]:
+    """Return layers for raw input instead of `(x - mean) / scale`: that spares a pass over the input."""
+    first = layers[0]
+    weight = first.weight.astype(np.float64) / scale
+    folded = DenseLayer(weight.astype(np.float32), (first.bias - weight @ mean).astype(np.float32))
+    return (folded, *layers[1:])
+
+
+def run_layers(values: FloatArray, layers: tuple[DenseLayer, ...]) -> FloatArray:
+    """Return the outputs of the last layer, shape (n, K), with a ReLU between layers.
+
+    Args:
+        values: shape (n, width), float32.
+        layers: at least one.
+    """
+    *hidden, last = layers
+    for layer in hidden:
+        values = values @ layer.weight.T
+        values += layer.bias
+        np.maximum(values, 0.0, out=values)
+    return np.asarray(values @ last.weight.T + last.bias, np.float32)
 
 
 def head_inputs(

@@ -1,4 +1,4 @@
-"""Heads that see a face over time: a linear encoder of each frame, and a network over windows of encodings."""
+"""Heads that see a face over time: a perceptron reads each frame, a filter and a network read windows of readings."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from affectline.errors import InputError, ModelFileError, ShapeError
 from affectline.features.parts import FeaturePart, parse_parts
 from affectline.heads.head import Context, HeadCard
 from affectline.heads.mlp import head_inputs
+from affectline.heads.temporal_encoder import Encoder, encoder_shapes
 from affectline.heads.temporal_graph import SCORES, core_graph, head_graph
 from affectline.heads.temporal_spec import TemporalSpec
 from affectline.heads.time_grid import USUAL_OF, PlacedRows, distinct, links, pieces, places
 from affectline.json_records import JsonValue, to_json_object
 from affectline.records import FaceFeatures, FloatArray
 
-ENCODER: Final = ("mean", "scale", "encoder.weight", "encoder.bias")
 CORE: Final = "core."
 """Before the names of the arrays of `TemporalSpec.shapes`."""
 
@@ -34,19 +34,22 @@ METADATA_KEY: Final = "affectline"
 class TemporalHead:
     """A recurrent, convolutional or attention network over the frames of a face.
 
-    A frame is encoded by one linear layer on the standardised outputs of the backbone. The encodings of a track go onto
-    a grid in time with the interval of the training data (`time_grid`); what lies in gaps is masked. The network sees
-    windows of W steps, W / 2 apart. Where it looks ahead, the scores of overlapping windows are averaged, with weights
-    that fall from the middle of a window to its ends. A causal network's score of a step comes from the window that has
-    the step in its second half (the first window: in all of it), and a frame between two steps has the score of the
-    step before it: nothing later ever changes a score. A face that stays away for longer than a window is begun anew.
+    A perceptron on the standardised outputs of the backbone reads each frame: its K outputs, standardised in their
+    turn, are the encoding, followed where the backbone's outputs are few by these themselves. The encodings of a track
+    go onto a grid in time with the interval of the training data (`time_grid`); what lies in gaps is masked. A learned
+    filter over the perceptron's outputs, and a network whose outputs are added to it, see windows of W steps, W / 2
+    apart. Where the head looks ahead, the scores of overlapping windows are averaged, with weights that fall from the
+    middle of a window to its ends. A causal head's score of a step comes from the window that has the step in its
+    second half (the first window: in all of it), and a frame between two steps has the score of the step before it:
+    nothing later ever changes a score. A face that stays away for longer than a window is begun anew.
 
     Args:
         card: what it says of itself; one backbone.
         parts: which outputs of the backbone it sees, in this order.
-        spec: of the network.
-        numbers: float32: `mean` and `scale` (D,), `encoder.weight` (d, D), `encoder.bias` (d,), and the arrays of
-            `TemporalSpec.shapes` with `core.` before their names.
+        spec: of filter and network.
+        numbers: float32: `mean` and `scale` (D,); the perceptron's layers, `encoder.0.weight` (., D),
+            `encoder.0.bias`, ..., the last one of K outputs; and the arrays of `TemporalSpec.shapes` with `core.`
+            before their names. An encoding has K numbers, or K + D.
 
     Raises:
         ModelFileError: an array is missing, has another shape or type, or a number is not finite.
@@ -62,9 +65,7 @@ class TemporalHead:
         self.parts = parts
         self.spec = spec
         self._numbers = dict(numbers)
-        weight = numbers["encoder.weight"].astype(np.float64) / numbers["scale"]
-        bias = (numbers["encoder.bias"] - weight @ numbers["mean"]).astype(np.float32)
-        self._encoder = (weight.astype(np.float32), bias)
+        self._encoder = Encoder.of(numbers, spec, len(card.labels))
         content = core_graph(spec, self._core_numbers(), len(card.labels), card.task)
         self._network = Network(content, f"the {spec.model} of a head")
 
@@ -82,7 +83,7 @@ class TemporalHead:
     @property
     def encoding_size(self) -> int:
         """How many numbers an encoding has."""
-        return self.spec.size
+        return self.spec.inputs
 
     @property
     def memory_s(self) -> float:
@@ -95,9 +96,7 @@ class TemporalHead:
         Raises:
             InputError: the features of the head's backbone are missing, of another width, or not finite.
         """
-        weight, bias = self._encoder
-        values = head_inputs(features, self.card, self.parts, weight.shape[1])
-        return np.asarray(values @ weight.T + bias, np.float32)
+        return self._encoder.run(head_inputs(features, self.card, self.parts, self._encoder.width))
 
     def score(self, features: Mapping[str, FaceFeatures]) -> FloatArray:
         """Return the scores of n faces that have nothing to do with each other, shape (n, number of labels)."""
@@ -187,8 +186,8 @@ class TemporalHead:
 
     def check_rows(self, encoded: FloatArray, time_s: NDArray[np.float64]) -> None:
         """Raise ShapeError unless there is an encoding for each time, and times never decrease."""
-        if encoded.shape != (len(time_s), self.spec.size):
-            raise ShapeError(f"encodings must be of shape ({len(time_s)}, {self.spec.size}), got {encoded.shape}")
+        if encoded.shape != (len(time_s), self.spec.inputs):
+            raise ShapeError(f"encodings must be of shape ({len(time_s)}, {self.spec.inputs}), got {encoded.shape}")
         if not np.isfinite(time_s).all() or (np.diff(time_s) < 0).any():
             raise ShapeError("the times of a face must be finite numbers that never decrease; put its rows in order")
 
@@ -282,17 +281,15 @@ class TemporalFollower:
 def _check(card: HeadCard, spec: TemporalSpec, numbers: Mapping[str, FloatArray]) -> None:
     if len(card.backbones) != 1:
         raise ModelFileError(f"a temporal head has one backbone, got {len(card.backbones)}; blend heads of several")
-    core = {CORE + name: shape for name, shape in spec.shapes(len(card.labels)).items()}
-    missing = [name for name in (*ENCODER, *core) if name not in numbers]
-    if missing or len(numbers) != len(ENCODER) + len(core):
-        extra = sorted(set(numbers) - {*ENCODER, *core})
+    wanted = encoder_shapes(numbers, spec, len(card.labels))
+    wanted |= {CORE + name: shape for name, shape in spec.shapes(len(card.labels)).items()}
+    missing, extra = (sorted(one) for one in (wanted.keys() - numbers.keys(), numbers.keys() - wanted.keys()))
+    if missing or extra:
         raise ModelFileError(
             f"a {spec.model} head with {spec.layers} layers lacks the arrays {', '.join(missing) or 'none'} and has "
             f"{', '.join(extra) or 'none'} too many; train it again"
         )
-    width = numbers["mean"].size
-    encoder = {"mean": (width,), "scale": (width,), "encoder.weight": (spec.size, width), "encoder.bias": (spec.size,)}
-    for name, shape in (encoder | core).items():
+    for name, shape in wanted.items():
         if numbers[name].shape != shape or numbers[name].dtype != np.float32:
             raise ModelFileError(
                 f"{name} of a {spec.model} head must be float32 of shape {shape}, got {numbers[name].dtype} of "

@@ -8,7 +8,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from affectline.heads.temporal_spec import ATTENTION_HEADS, FARTHEST, TAPS, TemporalSpec
+from affectline.heads.temporal_encoder import Encoder
+from affectline.heads.temporal_spec import (
+    ATTENTION_HEADS,
+    FARTHEST,
+    FILTER,
+    SMALLEST_SHARE,
+    TAPS,
+    TINY,
+    TemporalSpec,
+)
 from affectline.labels import Task
 from affectline.records import FloatArray
 
@@ -41,12 +50,12 @@ def core_graph(spec: TemporalSpec, numbers: Mapping[str, FloatArray], n_labels: 
     nodes = _Nodes()
     outputs = _core(nodes, spec, numbers, STEPS)
     _activate(nodes, outputs, task)
-    return nodes.file({STEPS: ("batch", "time", spec.size + 1)}, n_labels, {})
+    return nodes.file({STEPS: ("batch", "time", spec.inputs + 1)}, n_labels, {})
 
 
 def head_graph(
     spec: TemporalSpec,
-    encoder: tuple[FloatArray, FloatArray],
+    encoder: Encoder,
     numbers: Mapping[str, FloatArray],
     n_labels: int,
     task: Task,
@@ -60,22 +69,21 @@ def head_graph(
 
     Args:
         spec: of the network.
-        encoder: weight (d, D) and bias (d,).
-        numbers: of the network behind the encodings, as `TemporalSpec.shapes` says.
+        encoder: of single frames.
+        numbers: of filter and network, as `TemporalSpec.shapes` says.
         n_labels: K.
         task: whose activation the scores have.
         metadata: text by key, for the file.
     """
     nodes = _Nodes()
-    weight, bias = encoder
     flags = nodes.add("Unsqueeze", MASK, nodes.integers([2]))
     is_seen = nodes.add("Greater", flags, nodes.number(0.5))
     # Whatever stands for a face that is not there, NaN too, must not reach the network: times 0 it would stay NaN.
-    encoded = nodes.add("Where", is_seen, nodes.dense(FEATURES, weight, bias), nodes.number(0.0))
+    encoded = nodes.add("Where", is_seen, _encode(nodes, encoder), nodes.number(0.0))
     seen = nodes.add("Cast", is_seen, to=1)
     outputs = _core(nodes, spec, numbers, nodes.add("Concat", encoded, seen, axis=2))
     _activate(nodes, outputs, task)
-    return nodes.file({FEATURES: ("batch", "time", weight.shape[1]), MASK: ("batch", "time")}, n_labels, metadata)
+    return nodes.file({FEATURES: ("batch", "time", encoder.width), MASK: ("batch", "time")}, n_labels, metadata)
 
 
 class _Nodes:
@@ -142,13 +150,43 @@ def _activate(nodes: _Nodes, outputs: str, task: Task) -> None:
         nodes.add("Sigmoid", outputs, output=SCORES)
 
 
+def _encode(nodes: _Nodes, encoder: Encoder) -> str:
+    """Add the perceptron; return the name of the encodings (B, T, d)."""
+    values = FEATURES
+    for layer in encoder.layers[:-1]:
+        values = nodes.add("Relu", nodes.dense(values, layer.weight, layer.bias))
+    values = nodes.dense(values, *encoder.layers[-1])
+    if not encoder.passes:
+        return values
+    centred = nodes.add("Sub", FEATURES, nodes.constant(encoder.mean))
+    return nodes.add("Concat", values, nodes.add("Div", centred, nodes.constant(encoder.scale)), axis=2)
+
+
 def _core(nodes: _Nodes, spec: TemporalSpec, numbers: Mapping[str, FloatArray], steps: str) -> str:
-    """Add the network behind the encodings; return the name of its outputs before the activation."""
-    if spec.model == "gru":
-        return _gru(nodes, spec, numbers, steps)
-    mask = nodes.add("Slice", steps, nodes.integers([spec.size]), nodes.integers([spec.size + 1]), nodes.integers([2]))
-    build = _tcn if spec.model == "tcn" else _transformer
-    return build(nodes, spec, numbers, steps, mask)
+    """Add filter and network; return the name of the sum of their outputs, before the activation."""
+    width = spec.inputs
+    mask = nodes.add("Slice", steps, nodes.integers([width]), nodes.integers([width + 1]), nodes.integers([2]))
+    build = {"gru": _gru, "tcn": _tcn, "transformer": _transformer}[spec.model]
+    return nodes.add(
+        "Add", _filter(nodes, spec, numbers[FILTER], steps, mask), build(nodes, spec, numbers, steps, mask)
+    )
+
+
+def _filter(nodes: _Nodes, spec: TemporalSpec, weight: FloatArray, steps: str, mask: str) -> str:
+    """Add the filter: a weighted sum of the perceptron's outputs, as large as if no step were masked."""
+    n_labels = len(weight)
+    outputs = nodes.add("Slice", steps, nodes.integers([0]), nodes.integers([n_labels]), nodes.integers([2]))
+    pads = [spec.reach, 0 if spec.is_causal else spec.reach]
+
+    def summed(values: str, taps: FloatArray, groups: int) -> str:
+        turned = nodes.add("Transpose", values, perm=[0, 2, 1])
+        found = nodes.add("Conv", turned, nodes.constant(taps), pads=pads, group=groups)
+        return nodes.add("Transpose", found, perm=[0, 2, 1])
+
+    total = np.abs(weight).sum(axis=2)[:, 0]
+    seen = nodes.add("Max", summed(mask, np.abs(weight), 1), nodes.constant(SMALLEST_SHARE * total + TINY))
+    scaled = nodes.add("Mul", summed(outputs, weight, n_labels), nodes.constant(total))
+    return nodes.add("Div", scaled, seen)
 
 
 def _dense(nodes: _Nodes, numbers: Mapping[str, FloatArray], name: str, values: str) -> str:
@@ -159,7 +197,7 @@ def _norm(nodes: _Nodes, numbers: Mapping[str, FloatArray], name: str, values: s
     return nodes.norm(values, numbers[f"{name}.weight"], numbers[f"{name}.bias"])
 
 
-def _gru(nodes: _Nodes, spec: TemporalSpec, numbers: Mapping[str, FloatArray], steps: str) -> str:
+def _gru(nodes: _Nodes, spec: TemporalSpec, numbers: Mapping[str, FloatArray], steps: str, mask: str) -> str:
     ends = ("",) if spec.is_causal else ("", "_reverse")
     states = nodes.add("Transpose", steps, perm=[1, 0, 2])
     for layer in range(spec.layers):
@@ -184,9 +222,7 @@ def _gru(nodes: _Nodes, spec: TemporalSpec, numbers: Mapping[str, FloatArray], s
         )
         turned = nodes.add("Transpose", found, perm=[0, 2, 1, 3])
         states = nodes.add("Reshape", turned, nodes.integers([0, 0, spec.size * len(ends)]))
-    encoded = nodes.add("Slice", steps, nodes.integers([0]), nodes.integers([spec.size]), nodes.integers([2]))
-    joined = nodes.add("Concat", nodes.add("Relu", encoded), nodes.add("Transpose", states, perm=[1, 0, 2]), axis=2)
-    return _dense(nodes, numbers, "out", joined)
+    return _dense(nodes, numbers, "out", nodes.add("Transpose", states, perm=[1, 0, 2]))
 
 
 def _update_first(array: FloatArray) -> FloatArray:

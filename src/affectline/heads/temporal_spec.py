@@ -22,7 +22,15 @@ LONGEST_WINDOW: Final = 4096
 """Steps; what is longer is a mistake."""
 
 SHORTEST_WINDOW: Final = 8
-LARGEST: Final = {"size": 1024, "layers": 16}
+LARGEST: Final = {"inputs": 65_536, "size": 1024, "layers": 16}
+FILTER: Final = "filter.weight"
+SMALLEST_SHARE: Final = 0.02
+"""The filter makes up for masked steps, but not for more than all but this share of its weight."""
+
+TINY: Final = 1e-12
+"""Keeps a filter of zeros from dividing by 0."""
+
+_NUMBERS: Final = ("inputs", "size", "layers", "window", "reach")
 _LONGEST_INTERVAL_S: Final = 3600.0
 
 
@@ -33,9 +41,11 @@ class TemporalSpec:
     Attributes:
         model: one of `TEMPORAL_MODELS`.
         is_causal: scores rest on the past alone.
-        size: d, numbers in an encoding and in each hidden state.
-        layers: of the network behind the encodings.
+        inputs: d, numbers in an encoding of a frame.
+        size: numbers in each hidden state.
+        layers: of the network.
         window: W, steps that the network sees together, even.
+        reach: steps that the filter sees behind a step and, unless causal, ahead of it.
         interval_s: seconds from step to step: the usual frame interval of the training data.
 
     Raises:
@@ -44,9 +54,11 @@ class TemporalSpec:
 
     model: str
     is_causal: bool
+    inputs: int
     size: int
     layers: int
     window: int
+    reach: int
     interval_s: float
 
     def __post_init__(self) -> None:
@@ -60,6 +72,11 @@ class TemporalSpec:
                 f"the window of a temporal head is an even number of {SHORTEST_WINDOW} to {LONGEST_WINDOW} steps, got "
                 f"{self.window}; choose another --window"
             )
+        if not 0 <= self.reach < self.window:
+            raise InputError(
+                f"the filter of a temporal head reaches 0 to {self.window - 1} steps, its window, got {self.reach}; "
+                "train it again"
+            )
         if not 0 < self.interval_s <= _LONGEST_INTERVAL_S:
             raise InputError(f"the steps of a temporal head must be 0 to 3600 seconds apart, got {self.interval_s}")
         if self.model == "transformer" and self.size % ATTENTION_HEADS:
@@ -72,12 +89,19 @@ class TemporalSpec:
         """How long a window is, seconds."""
         return self.window * self.interval_s
 
+    @property
+    def taps(self) -> int:
+        """How many steps the filter sees."""
+        return self.reach + 1 if self.is_causal else 2 * self.reach + 1
+
     def shapes(self, n_labels: int) -> Mapping[str, tuple[int, ...]]:
-        """Return the shape of every array of the network behind the encodings, by name, as PyTorch lays them out."""
+        """Return the shape of every array of filter and network, by name, as PyTorch lays them out."""
         size = self.size
+        shapes: dict[str, tuple[int, ...]] = {FILTER: (n_labels, 1, self.taps)}
         if self.model == "gru":
-            return self._gru_shapes() | _dense("out", n_labels, size * (2 if self.is_causal else 3))
-        shapes = _dense("start", size, size + 1)
+            ends = 1 if self.is_causal else 2
+            return shapes | self._gru_shapes() | _dense("out", n_labels, size * ends)
+        shapes |= _dense("start", size, self.inputs + 1)
         for number in range(self.layers):
             inner = _tcn_block(size) if self.model == "tcn" else _transformer_block(size)
             shapes |= {f"blocks.{number}.{name}": shape for name, shape in inner.items()}
@@ -89,7 +113,7 @@ class TemporalSpec:
         shapes: dict[str, tuple[int, ...]] = {}
         size, ends = self.size, ("",) if self.is_causal else ("", "_reverse")
         for layer in range(self.layers):
-            width = size * len(ends) if layer else size + 1
+            width = size * len(ends) if layer else self.inputs + 1
             for end in ends:
                 shapes[f"gru.weight_ih_l{layer}{end}"] = (3 * size, width)
                 shapes[f"gru.weight_hh_l{layer}{end}"] = (3 * size, size)
@@ -101,9 +125,11 @@ class TemporalSpec:
         return {
             "model": self.model,
             "causal": self.is_causal,
+            "inputs": self.inputs,
             "size": self.size,
             "layers": self.layers,
             "window": self.window,
+            "reach": self.reach,
             "interval_s": self.interval_s,
         }
 
@@ -114,7 +140,7 @@ class TemporalSpec:
         Raises:
             InputError: a value is missing, of another type or not possible.
         """
-        kinds = {"model": str, "causal": bool, "size": int, "layers": int, "window": int, "interval_s": float}
+        kinds = {"model": str, "causal": bool, **dict.fromkeys(_NUMBERS, int), "interval_s": float}
         values = []
         for name, kind in kinds.items():
             value = settings.get(name)

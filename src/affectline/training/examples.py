@@ -41,7 +41,7 @@ class Examples:
         digest = only_backbone(data).digest
         self.data = data
         self.parts = parts
-        self.target = np.concatenate([sequence.target[sequence.has_face] for sequence in data.sequences])
+        self.target = labelled_targets(data)
         self._view = FeatureView([(one.tables[digest], one.labelled_rows) for one in data.sequences], parts)
         if not len(self._view):
             raise InputError(f"{data.source} has no labelled frame with a face")
@@ -88,6 +88,11 @@ class Examples:
         deviation = np.sqrt(np.maximum(squares / len(self) - mean**2, 0.0))
         scale = np.where(deviation > 1e-6, deviation, 1.0)  # noqa: PLR2004 - below the rounding of float16
         return (mean + (0.0 if shift is None else shift)).astype(np.float32), scale.astype(np.float32)
+
+
+def labelled_targets(data: LabelledTables) -> NDArray[np.generic]:
+    """Return the labels of all labelled frames that have a face, one sequence behind the other."""
+    return np.concatenate([sequence.target[sequence.has_face] for sequence in data.sequences])
 
 
 def only_backbone(data: LabelledTables) -> FeatureInfo:

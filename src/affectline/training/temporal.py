@@ -6,30 +6,31 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from affectline.datasets.labelled import LabelledTables
-from affectline.datasets.sequences import check_finite
-from affectline.errors import InputError
-from affectline.evaluation.sequence_scores import decide, score_sequences
+from affectline.datasets.labelled import LabelledSequence, LabelledTables
+from affectline.evaluation.sequence_scores import decide
 from affectline.features import FeaturePart
-from affectline.heads.head import HeadCard
-from affectline.heads.temporal import TemporalHead
-from affectline.heads.temporal_spec import TemporalSpec
+from affectline.heads.head import HeadCard, score_tracks
+from affectline.heads.temporal import CORE, TemporalHead
+from affectline.heads.temporal_spec import FILTER, TemporalSpec
 from affectline.labels import Task
 from affectline.metrics.report import make_report
 from affectline.postprocess.thresholds import best_thresholds
 from affectline.progress import ProgressHook
 from affectline.records import FloatArray
 from affectline.training.epochs import Fit, RunOptions, Stopping, TrainingRecord, run_epochs
-from affectline.training.examples import Examples, check_targets, only_backbone
+from affectline.training.examples import check_targets, labelled_targets, only_backbone
 from affectline.training.losses import Loss, make_loss
+from affectline.training.out_of_fold import Readings, read_frames
 from affectline.training.params import default_parts
-from affectline.training.temporal_network import TemporalNetwork
-from affectline.training.temporal_params import TemporalParams
+from affectline.training.stages import Stages
+from affectline.training.temporal_network import FirstFilter, TemporalNetwork
+from affectline.training.temporal_params import FIRST_RADIUS_S, FOLDS, TemporalParams
 from affectline.training.windows import OF_LABELS, WindowBatch, Windows, usual_interval_s
 
 
@@ -67,18 +68,29 @@ class TemporalTrainer:
             InputError: the data cannot be learned from.
             ResumeError: the checkpoint is of another run.
         """
-        info = only_backbone(train)
-        params = self.params
-        self._spec = params.spec(self.model, usual_interval_s(train))
+        params, info = self.params, only_backbone(train)
+        interval_s = usual_interval_s(train)
         parts = params.parts or default_parts(train.task, info)
         card = HeadCard(train.task, train.labels, train.backbones, info.crop_kind)
-        if valid is not None:
-            if not any(one.has_face.any() for one in valid.sequences):
-                raise InputError(f"{valid.source} has no labelled frame with a face")
-            check_finite(valid, parts)
-        fit = _TemporalFit(card, self._spec, train, valid, parts, params)
-        self.record = run_epochs(fit, params.epochs, self._run)
+        params.spec(self.model, 1, interval_s)  # What is not possible is refused before anything is trained.
+        reader, target = params.reader(train.task, parts), labelled_targets(train)
+        check_targets(train.task, train.labels, target, train.source, allow_empty=params.allow_empty_classes)
+        n_groups = len({one.group for one in train.sequences})
+        stages = Stages(self._run, len(target) * (reader.epochs * min(FOLDS, n_groups) + params.epochs))
+        readings = read_frames(card, train, valid, parts, reader, FOLDS, stages)
+        spec = self._spec = params.spec(self.model, readings.train[0].shape[1], interval_s)
+        fit = _TemporalFit(card, spec, LabelledReadings(train, valid, readings), parts, params)
+        self.record = run_epochs(fit, params.epochs, stages.last(len(target) * params.epochs))
+        stages.forget()
         return fit.best_head()
+
+
+class LabelledReadings(NamedTuple):
+    """Labelled faces with the encodings of their frames."""
+
+    train: LabelledTables
+    valid: LabelledTables | None
+    readings: Readings
 
 
 class _TemporalFit(Fit):
@@ -88,28 +100,24 @@ class _TemporalFit(Fit):
         self,
         card: HeadCard,
         spec: TemporalSpec,
-        train: LabelledTables,
-        valid: LabelledTables | None,
+        data: LabelledReadings,
         parts: tuple[FeaturePart, ...],
         params: TemporalParams,
     ) -> None:
-        examples = Examples(train, parts)
-        check_targets(train.task, train.labels, examples.target, train.source, allow_empty=params.allow_empty_classes)
         self._card = card
         self._spec = spec
-        self._train = train
-        self._valid = valid
+        self._data = data
         self._parts = parts
         self._params = params
-        self._target = examples.target
-        self._input_mean, self._input_scale = examples.statistics()
-        self._windows = Windows(train, parts, spec)
+        self._target = labelled_targets(data.train)
+        self._windows = Windows(data.train, data.readings.train, spec)
         self._loss: Loss = make_loss(card.task, self._target, len(card.labels))
+        radius = min(round(FIRST_RADIUS_S[card.task] / spec.interval_s), spec.reach // 2)
         with _seeded(params.seed):
-            self._network = TemporalNetwork(spec, examples.width, len(card.labels), params.dropout)
+            self._network = TemporalNetwork(spec, FirstFilter(*data.readings.standard, radius), params.dropout)
         named = dict(self._network.named_parameters())
         self._names = tuple(named)
-        patience = None if valid is None else params.patience
+        patience = None if data.valid is None else params.patience
         super().__init__(
             list(named.values()),
             _optimiser(named, params),
@@ -118,7 +126,6 @@ class _TemporalFit(Fit):
 
     def run_epoch(self, epoch: int, seed: int, on_progress: ProgressHook) -> float:
         """Go once through the training data; return the mean loss."""
-        mean, scale = torch.from_numpy(self._input_mean), torch.from_numpy(self._input_scale)
         self._network.train()
         losses, n, every = 0.0, 0, len(self._target)
         with _seeded(seed):
@@ -128,7 +135,7 @@ class _TemporalFit(Fit):
                 batch = _seen_alone(batch, mask.numpy())  # noqa: PLW2901 - the batch as the network sees it
                 if len(batch.target) < (2 if self._card.task is Task.VA else 1):
                     continue  # One frame has no concordance.
-                inputs = (torch.from_numpy(batch.inputs) - mean) / scale * mask.unsqueeze(2)
+                inputs = torch.from_numpy(batch.inputs) * mask.unsqueeze(2)
                 outputs = _at_labels(self._network(inputs, mask), batch)
                 loss = self._loss(outputs, torch.from_numpy(np.ascontiguousarray(batch.target)))
                 self.step(loss)
@@ -140,11 +147,13 @@ class _TemporalFit(Fit):
 
     def score(self, weights: Sequence[Tensor]) -> float | None:
         """Return the task's metric on the validation sequences; None where there are none."""
-        if self._valid is None:
+        valid = self._data.valid
+        if valid is None:
             return None
-        task, found = self._card.task, score_sequences(self._head(weights), self._valid)
-        values = np.concatenate([one.values[np.isin(one.frame, one.labelled_frame)] for one in found])
-        truth = np.concatenate([one.truth[one.has_face] for one in found])
+        task, head = self._card.task, self._head(weights)
+        pairs = zip(valid.sequences, self._data.readings.valid, strict=True)
+        values = np.concatenate([_labelled_scores(head, one, encoded) for one, encoded in pairs])
+        truth = labelled_targets(valid)
         # At 0.5 a unit's F1 prefers scores that are sure of themselves, also where they have learned videos by heart.
         thresholds = best_thresholds(values, truth) if task is Task.AU else ()
         return make_report(task, truth, decide(task, values, tuple(map(float, thresholds))), self._card.labels).p
@@ -154,19 +163,25 @@ class _TemporalFit(Fit):
 
     def _head(self, weights: Sequence[Tensor]) -> TemporalHead:
         arrays = {name: weight.detach().numpy().copy() for name, weight in zip(self._names, weights, strict=True)}
-        return TemporalHead(
-            self._card, self._parts, self._spec, {"mean": self._input_mean, "scale": self._input_scale, **arrays}
-        )
+        return TemporalHead(self._card, self._parts, self._spec, self._data.readings.encoder | arrays)
 
     def settings(self) -> str:
-        """Return a digest of what the run depends on: parameters, network, data, labels, input."""
-        facts = (asdict(self._params), self._spec, self._card.labels, self._train.source, self._parts)
+        """Return a digest of what the run depends on: parameters, network, data, labels, encodings."""
+        data = self._data
+        facts = (asdict(self._params), self._spec, self._card.labels, data.train.source, self._parts)
         text = hashlib.sha256(repr((*facts, torch.__version__)).encode())
-        for array in (self._input_mean, self._input_scale, self._target):
+        for array in (self._target, *data.readings.train, *data.readings.valid):
             text.update(np.ascontiguousarray(array).tobytes())
-        for one in () if self._valid is None else self._valid.sequences:
+        for one in () if data.valid is None else data.valid.sequences:
             text.update(np.ascontiguousarray(one.target).tobytes())
         return text.hexdigest()
+
+
+def _labelled_scores(head: TemporalHead, one: LabelledSequence, encoded: FloatArray) -> FloatArray:
+    """Return what a head says of the labelled frames of a sequence that have a face, shape (n, K)."""
+    table = next(iter(one.tables.values()))
+    scores = score_tracks(head, encoded, table.track_id[one.rows], table.time_s[one.rows])
+    return scores[np.searchsorted(one.row_frame, one.labelled_frame[one.has_face])]
 
 
 def _seen_alone(batch: WindowBatch, mask: FloatArray) -> WindowBatch:
@@ -183,9 +198,11 @@ def _at_labels(outputs: Tensor, batch: WindowBatch) -> Tensor:
 
 
 def _optimiser(named: Mapping[str, Tensor], params: TemporalParams) -> torch.optim.Optimizer:
-    """Return AdamW; biases, norms and what is known of distances are not decayed."""
+    """Return AdamW; biases, norms, the filter and what is known of distances are not decayed."""
     decayed = [
-        weight for name, weight in named.items() if name.rpartition(".")[2].startswith("weight") and weight.ndim > 1
+        weight
+        for name, weight in named.items()
+        if name.rpartition(".")[2].startswith("weight") and weight.ndim > 1 and name != CORE + FILTER
     ]
     chosen = {id(weight) for weight in decayed}
     others = [weight for weight in named.values() if id(weight) not in chosen]

@@ -2,47 +2,110 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from affectline.heads.temporal_spec import ATTENTION_HEADS, FARTHEST, TAPS, TemporalSpec
+from affectline.heads.temporal_spec import ATTENTION_HEADS, FARTHEST, SMALLEST_SHARE, TAPS, TINY, TemporalSpec
+from affectline.records import FloatArray
 
 _HIDDEN_KEY = -1e9
 """As in the ONNX graph."""
 
 
 class TemporalNetwork(nn.Module):
-    """Encoder and core: standardised inputs (B, T, D) and their mask (B, T) to outputs (B, T, K), not activated.
+    """Filter and network of a temporal head: encodings (B, T, d) and their mask (B, T) to outputs (B, T, K).
+
+    It begins as a box filter of what the perceptron says: the network's last layer is 0.
 
     Args:
-        spec: of the core.
-        width: D.
-        n_labels: K.
+        spec: of both.
+        first: what it begins with.
         dropout: share of hidden numbers left out in training.
     """
 
-    def __init__(self, spec: TemporalSpec, width: int, n_labels: int, dropout: float = 0.0) -> None:
+    def __init__(self, spec: TemporalSpec, first: FirstFilter, dropout: float = 0.0) -> None:
         super().__init__()
-        self.encoder = nn.Linear(width, spec.size)
-        self.core = _CORES[spec.model](spec, n_labels, dropout)
+        self.core = _CORES[spec.model](spec, first, dropout)
 
-    def forward(self, inputs: Tensor, mask: Tensor) -> Tensor:
-        """Return the outputs."""
-        flags = mask.unsqueeze(2)
-        encoded = self.encoder(inputs) * flags
-        outputs: Tensor = self.core(encoded, flags)
+    def forward(self, encoded: Tensor, mask: Tensor) -> Tensor:
+        """Return the outputs, not activated; encodings must be 0 where masked."""
+        outputs: Tensor = self.core(encoded, mask.unsqueeze(2))
         return outputs
 
 
-class GruCore(nn.Module):
-    """Gated recurrent units (Cho et al. 2014), in both directions unless causal, beside the encodings themselves."""
+class FirstFilter(NamedTuple):
+    """With what a filter begins: the mean of its window.
 
-    def __init__(self, spec: TemporalSpec, n_labels: int, dropout: float) -> None:
+    Attributes:
+        mean, scale: shape (K,), float32: the perceptron's outputs are these times the encoding, plus the mean.
+        radius: of the window, in steps; with a causal head twice as many lie behind a step.
+    """
+
+    mean: FloatArray
+    scale: FloatArray
+    radius: int
+
+
+class Filter(nn.Module):
+    """A weighted sum over time of each of the perceptron's outputs, as large as if no step were masked."""
+
+    def __init__(self, spec: TemporalSpec, first: FirstFilter) -> None:
         super().__init__()
+        self.padding = (spec.reach, 0 if spec.is_causal else spec.reach)
+        steps = torch.arange(-spec.reach, spec.taps - spec.reach)
+        is_inside = (steps >= -2 * first.radius if spec.is_causal else steps.abs() <= first.radius).float()
+        scale = torch.from_numpy(first.scale)
+        self.weight = nn.Parameter(scale[:, None, None] * is_inside / is_inside.sum())
+
+    def forward(self, encoded: Tensor, flags: Tensor) -> Tensor:
+        """Return the sums (B, T, K) of encodings (B, T, d), 0 where masked, and their mask (B, T, 1)."""
+        n_labels = len(self.weight)
+        outputs = functional.pad(encoded[:, :, :n_labels].transpose(1, 2), self.padding)
+        summed = functional.conv1d(outputs, self.weight, groups=n_labels)
+        seen = functional.conv1d(functional.pad(flags.transpose(1, 2), self.padding), self.weight.abs())
+        total = self.weight.abs().sum(dim=2)
+        share = torch.maximum(seen, SMALLEST_SHARE * total + TINY)
+        return (summed * total / share).transpose(1, 2)
+
+
+class Core(nn.Module):
+    """A filter, and a network whose last layer is 0 at first.
+
+    Args:
+        spec: of both.
+        first: what the filter begins with.
+        width: numbers of the network's last hidden state.
+    """
+
+    def __init__(self, spec: TemporalSpec, first: FirstFilter, width: int) -> None:
+        super().__init__()
+        self.filter = Filter(spec, first)
+        self.out = nn.Linear(width, len(first.mean))
+        nn.init.zeros_(self.out.weight)
+        with torch.no_grad():
+            self.out.bias.copy_(torch.from_numpy(first.mean))
+
+    def forward(self, encoded: Tensor, flags: Tensor) -> Tensor:
+        """Return the outputs (B, T, K) of encodings (B, T, d), 0 where masked, and their mask (B, T, 1)."""
+        outputs: Tensor = self.filter(encoded, flags) + self.out(self.states(encoded, flags))
+        return outputs
+
+    def states(self, encoded: Tensor, flags: Tensor) -> Tensor:
+        """Return the last hidden states of the network, shape (B, T, width)."""
+        raise NotImplementedError
+
+
+class GruCore(Core):
+    """Gated recurrent units (Cho et al. 2014), in both directions unless causal."""
+
+    def __init__(self, spec: TemporalSpec, first: FirstFilter, dropout: float) -> None:
+        super().__init__(spec, first, spec.size * (1 if spec.is_causal else 2))
         between = dropout if spec.layers > 1 else 0.0
         self.gru = nn.GRU(
-            spec.size + 1,
+            spec.inputs + 1,
             spec.size,
             spec.layers,
             batch_first=True,
@@ -50,14 +113,12 @@ class GruCore(nn.Module):
             bidirectional=not spec.is_causal,
         )
         self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(spec.size * (2 if spec.is_causal else 3), n_labels)
 
-    def forward(self, encoded: Tensor, flags: Tensor) -> Tensor:
-        """Return the outputs (B, T, K) of encodings (B, T, d), 0 where masked, and their mask (B, T, 1)."""
-        encoded = self.dropout(encoded)
+    def states(self, encoded: Tensor, flags: Tensor) -> Tensor:
+        """Return those of both directions."""
         states, _ = self.gru(torch.cat([encoded, flags], dim=2))
-        outputs: Tensor = self.out(self.dropout(torch.cat([functional.relu(encoded), states], dim=2)))
-        return outputs
+        dropped: Tensor = self.dropout(states)
+        return dropped
 
 
 class _TcnBlock(nn.Module):
@@ -75,23 +136,22 @@ class _TcnBlock(nn.Module):
         return (values + mixed) * flags
 
 
-class TcnCore(nn.Module):
+class TcnCore(Core):
     """Residual blocks of dilated convolutions (the layers of Farha and Gall 2019); masked steps are 0 throughout."""
 
-    def __init__(self, spec: TemporalSpec, n_labels: int, dropout: float) -> None:
-        super().__init__()
-        self.start = nn.Linear(spec.size + 1, spec.size)
+    def __init__(self, spec: TemporalSpec, first: FirstFilter, dropout: float) -> None:
+        super().__init__(spec, first, spec.size)
+        self.start = nn.Linear(spec.inputs + 1, spec.size)
         self.blocks = nn.ModuleList(_TcnBlock(spec, number, dropout) for number in range(spec.layers))
         self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(spec.size, n_labels)
 
-    def forward(self, encoded: Tensor, flags: Tensor) -> Tensor:
-        """Return the outputs (B, T, K) of encodings (B, T, d), 0 where masked, and their mask (B, T, 1)."""
-        values = self.start(torch.cat([self.dropout(encoded), flags], dim=2)) * flags
+    def states(self, encoded: Tensor, flags: Tensor) -> Tensor:
+        """Return those behind the last block."""
+        values = self.start(torch.cat([encoded, flags], dim=2)) * flags
         for block in self.blocks:
             values = block(values, flags)
-        outputs: Tensor = self.out(self.dropout(functional.relu(values)))
-        return outputs
+        dropped: Tensor = self.dropout(functional.relu(values))
+        return dropped
 
 
 class _TransformerBlock(nn.Module):
@@ -118,24 +178,23 @@ class _TransformerBlock(nn.Module):
         return values + mixed
 
 
-class TransformerCore(nn.Module):
+class TransformerCore(Core):
     """A transformer encoder, norms first, that knows places by learned biases of relative distances (Shaw et al. 2018).
 
     The biases start as straight lines that fall with the distance, differently steep in each head (Press et al. 2022).
     """
 
-    def __init__(self, spec: TemporalSpec, n_labels: int, dropout: float) -> None:
-        super().__init__()
+    def __init__(self, spec: TemporalSpec, first: FirstFilter, dropout: float) -> None:
+        super().__init__(spec, first, spec.size)
         self.is_causal = spec.is_causal
-        self.start = nn.Linear(spec.size + 1, spec.size)
+        self.start = nn.Linear(spec.inputs + 1, spec.size)
         self.blocks = nn.ModuleList(_TransformerBlock(spec, dropout) for _ in range(spec.layers))
         self.norm = nn.LayerNorm(spec.size)
         self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(spec.size, n_labels)
 
-    def forward(self, encoded: Tensor, flags: Tensor) -> Tensor:
-        """Return the outputs (B, T, K) of encodings (B, T, d), 0 where masked, and their mask (B, T, 1)."""
-        values = self.start(torch.cat([self.dropout(encoded), flags], dim=2))
+    def states(self, encoded: Tensor, flags: Tensor) -> Tensor:
+        """Return those behind the last block."""
+        values = self.start(torch.cat([encoded, flags], dim=2))
         places = torch.arange(values.shape[1])
         distance = places[None, :] - places[:, None]
         column = distance.clamp(-FARTHEST, FARTHEST) + FARTHEST
@@ -144,8 +203,8 @@ class TransformerCore(nn.Module):
             hidden = hidden + (distance > 0) * _HIDDEN_KEY
         for block in self.blocks:
             values = block(values, column, hidden)
-        outputs: Tensor = self.out(self.dropout(self.norm(values)))
-        return outputs
+        dropped: Tensor = self.dropout(self.norm(values))
+        return dropped
 
 
 def _first_distances() -> Tensor:

@@ -9,6 +9,7 @@ from affectline.errors import InputError
 from affectline.features import FeaturePart
 from affectline.heads.temporal_spec import LONGEST_WINDOW, SHORTEST_WINDOW, TemporalSpec
 from affectline.labels import Task
+from affectline.training.params import TrainParams, default_params
 
 MOST: Final = {"weight_decay": 1e3, "learning_rate": 1.0}
 """Beyond these nothing is learned."""
@@ -21,8 +22,8 @@ class TemporalParams:
     Attributes:
         parts: its input; None takes the task's default, as for perceptrons (`training.params.default_parts`).
         causal: scores rest on the past alone.
-        hidden: numbers in an encoding and in each hidden state.
-        layers: of the network behind the encodings; None takes the model's default. A TCN's default reaches as far as
+        hidden: numbers in each hidden state of the network.
+        layers: of the network; None takes the model's default. A TCN's default reaches as far as
             the window does.
         window_s: how long the windows are that the network sees, seconds; rounded to an even number of frames.
         epochs: at most so many passes over the training data; all of them where nothing is held out.
@@ -39,16 +40,16 @@ class TemporalParams:
 
     parts: tuple[FeaturePart, ...] | None = None
     causal: bool = False
-    hidden: int = 64
+    hidden: int = 32
     layers: int | None = None
     window_s: float = 8.0
     epochs: int = 20
     patience: int = 5
     batch_size: int = 2048
     learning_rate: float = 1e-3
-    weight_decay: float = 0.1
-    dropout: float = 0.3
-    frame_dropout: float = 0.1
+    weight_decay: float = 1.0
+    dropout: float = 0.5
+    frame_dropout: float = 0.0
     average: float = 0.99
     seed: int = 0
     allow_empty_classes: bool = False
@@ -68,8 +69,8 @@ class TemporalParams:
                 f"{limits}"
             )
 
-    def spec(self, model: str, interval_s: float) -> TemporalSpec:
-        """Return the network for data with a frame interval in seconds.
+    def spec(self, model: str, inputs: int, interval_s: float) -> TemporalSpec:
+        """Return filter and network for encodings of so many numbers and data with a frame interval in seconds.
 
         Raises:
             InputError: such a network is not possible: the window has too few or too many frames.
@@ -81,18 +82,29 @@ class TemporalParams:
                 f"{SHORTEST_WINDOW} to {LONGEST_WINDOW} are possible: choose another --window"
             )
         layers = self.layers or _LAYERS.get(model) or max(1, (window - 1).bit_length() - 1)
-        return TemporalSpec(model, self.causal, self.hidden, layers, window, interval_s)
+        reach = round(_REACH * window) * (2 if self.causal else 1)
+        return TemporalSpec(model, self.causal, inputs, self.hidden, layers, window, reach, interval_s)
+
+    def reader(self, task: Task, parts: tuple[FeaturePart, ...]) -> TrainParams:
+        """Return how the perceptron is trained that reads single frames: as one that works alone."""
+        return replace(default_params(task, parts), seed=self.seed, allow_empty_classes=self.allow_empty_classes)
 
 
 DEFAULTS: Final = {
-    Task.VA: TemporalParams(hidden=32, epochs=20, batch_size=4096),
-    Task.EXPR: TemporalParams(epochs=10, patience=4),
-    Task.AU: TemporalParams(
-        hidden=128, window_s=4.0, epochs=10, patience=4, batch_size=1024, learning_rate=5e-4, average=0.995
-    ),
+    Task.VA: TemporalParams(epochs=20, batch_size=4096),
+    Task.EXPR: TemporalParams(epochs=20),
+    Task.AU: TemporalParams(window_s=4.0, epochs=20),
 }
-"""Chosen on synthetic data (docs/training.md). On an embedding a network over time learns the noise of single videos by
-heart within a few epochs, most of all valence and arousal: they are learned from the few logits."""
+"""Chosen on synthetic data (docs/training.md)."""
+
+FIRST_RADIUS_S: Final = {Task.VA: 0.5, Task.EXPR: 0.4, Task.AU: 0.13}
+"""Of the mean over time that a filter begins as, seconds."""
+
+FOLDS: Final = 3
+"""Of perceptrons, each of which has not seen the videos that it reads for the network over time."""
+
+_REACH: Final = 3 / 8
+"""Of the filter to each side, as a share of the window."""
 
 
 def default_temporal(task: Task, *, causal: bool = False) -> TemporalParams:

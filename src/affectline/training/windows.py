@@ -10,14 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectline.datasets.labelled import LabelledSequence, LabelledTables
-from affectline.errors import InputError
 from affectline.evaluation.sequence_scores import USUAL_INTERVAL_S
-from affectline.features import FeaturePart, FeatureTable, stack_inputs
 from affectline.heads.temporal_spec import TemporalSpec
 from affectline.heads.time_grid import PlacedRows, distinct, links, pieces, places
 from affectline.pipeline import in_background
 from affectline.records import FloatArray
-from affectline.training.examples import only_backbone
 
 _READ_AHEAD: Final = 4
 
@@ -52,15 +49,14 @@ class Windows:
 
     Args:
         data: of one backbone.
-        parts: which outputs make up an input.
+        encoded: of each sequence: the encodings of its rows, shape (r, d), float32.
         spec: of the head.
     """
 
-    def __init__(self, data: LabelledTables, parts: tuple[FeaturePart, ...], spec: TemporalSpec) -> None:
-        digest = only_backbone(data).digest
-        self._parts = parts
+    def __init__(self, data: LabelledTables, encoded: Sequence[FloatArray], spec: TemporalSpec) -> None:
         self._spec = spec
-        self._runs = [run for one in data.sequences for run in _runs_of(one, one.tables[digest], spec)]
+        pairs = zip(data.sequences, encoded, strict=True)
+        self._runs = [run for one, values in pairs for run in _runs_of(one, values, spec)]
 
     def batches(self, frames: int, seed: int) -> Iterator[WindowBatch]:
         """Give windows that cover every run of frames, from a random start on, in random order.
@@ -79,7 +75,7 @@ class Windows:
             yield from batches
 
     def _batch(self, chosen: Sequence[tuple[_Run, int]]) -> WindowBatch:
-        found = [run.window(start, self._spec, self._parts) for run, start in chosen]
+        found = [run.window(start, self._spec) for run, start in chosen]
         numbers = np.repeat(np.arange(len(found)), [len(one.target) for one in found])
         return WindowBatch(
             np.stack([one.inputs for one in found]),
@@ -113,17 +109,13 @@ class _Run:
     """A run of rows of one face, with their places on the grid.
 
     Attributes:
-        table: the features.
-        video: for messages.
-        rows: shape (m,), row numbers.
+        values: shape (m, d), float32, the encodings of the rows.
         place, is_linked: shape (m,), of `time_grid.PlacedRows`.
         label_place: shape (n,), increasing: where the labelled rows lie.
         target: shape (n, ...), their labels.
     """
 
-    table: FeatureTable
-    video: str
-    rows: NDArray[np.intp]
+    values: FloatArray
     place: NDArray[np.float64]
     is_linked: NDArray[np.bool_]
     label_place: NDArray[np.float64]
@@ -133,15 +125,13 @@ class _Run:
     def n_steps(self) -> int:
         return int(self.place[-1]) + 1
 
-    def window(self, start: int, spec: TemporalSpec, parts: tuple[FeaturePart, ...]) -> WindowBatch:
+    def window(self, start: int, spec: TemporalSpec) -> WindowBatch:
         """Return one window that begins at a step, as a batch without the first axis of inputs and mask."""
         stop = start + spec.window
         first = max(0, int(np.searchsorted(self.place, start, side="right")) - 1)
         last = int(np.searchsorted(self.place, stop)) + 1
         near = slice(first, max(last, first + 1))
-        values = stack_inputs(self.table.features(self.rows[near], parts), parts)
-        self._check_finite(values, near)
-        inputs, mask = PlacedRows(self.place[near], self.is_linked[near], values).on_grid(start, stop)
+        inputs, mask = PlacedRows(self.place[near], self.is_linked[near], self.values[near]).on_grid(start, stop)
         here = slice(*np.searchsorted(self.label_place, (start, stop)))
         place = self.label_place[here] - start
         before = place.astype(np.intp)
@@ -152,20 +142,12 @@ class _Run:
             inputs, mask.astype(np.float32), np.zeros(len(before), np.intp), before, after, share, self.target[here]
         )
 
-    def _check_finite(self, values: FloatArray, near: slice) -> None:
-        is_wrong = ~np.isfinite(values).all(axis=1)
-        if is_wrong.any():
-            frame = int(self.table.frame[self.rows[near][np.argmax(is_wrong)]])
-            raise InputError(
-                f"{self.video}, frame {frame}: the features by {self.table.info.backbone} hold NaN or infinite "
-                "numbers; extract the video again"
-            )
 
-
-def _runs_of(one: LabelledSequence, table: FeatureTable, spec: TemporalSpec) -> Iterator[_Run]:
+def _runs_of(one: LabelledSequence, values: FloatArray, spec: TemporalSpec) -> Iterator[_Run]:
     """Give the runs of a sequence that have labels, as a temporal head splits them: by track, and at long gaps."""
     label = np.full(len(one.rows), -1)
     label[np.searchsorted(one.row_frame, one.labelled_frame[one.has_face])] = np.flatnonzero(one.has_face)
+    table = next(iter(one.tables.values()))
     track_id = table.track_id[one.rows]
     for track in np.unique(track_id):
         numbers = np.flatnonzero(track_id == track)
@@ -177,9 +159,7 @@ def _runs_of(one: LabelledSequence, table: FeatureTable, spec: TemporalSpec) -> 
             is_labelled = label[inside] >= 0
             if is_labelled.any():
                 yield _Run(
-                    table,
-                    one.video,
-                    one.rows[inside[is_new]],
+                    values[inside[is_new]],
                     place[is_new],
                     links(place[is_new]),
                     place[is_labelled],
