@@ -77,6 +77,7 @@ def provenance(**changes: object) -> Provenance:
         "device": "cpu",
         "detector": "blazeface",
         "max_faces": None,
+        "detect_every": None,
         "backbone": "lite0_ferplus",
         "models": (ModelRecord("backbone", "lite0_ferplus", "sha256:12", "Apache-2.0", "FER+"),),
         "heads": (HeadRecord("VA", HeadKind.ZERO_SHOT, "norms of emotion words"),),

@@ -45,7 +45,7 @@ def analyze(
     """
     models = models or load_models(options)
     source = _open_one(path, options.sequence_fps)
-    observer = Observer(models, options.max_faces, source.names)
+    observer = Observer(models, options.max_faces, options.detect_every, source.names)
     blocks = observe_source(source, observer, options.sampling, on_progress=on_progress)
     raw = pa.Table.from_batches([block.rows for block in blocks], observer.schema)
     return finish_timeline(raw, source, models, options)
@@ -117,7 +117,7 @@ class Analyzer:
         frame_interval_s: float | None = None,
     ) -> None:
         models = models or load_models(options)
-        self._observer = Observer(models, options.max_faces)
+        self._observer = Observer(models, options.max_faces, options.detect_every)
         settings = finish_settings(options, models)
         self._scorer = LiveTracks(models)
         self._finisher = StreamingFinisher(raw_schema(models.expressions), settings, frame_interval_s)

@@ -76,6 +76,7 @@ def provenance_of(info: SourceInfo, report: ReadReport, models: Models, options:
         device=options.device,
         detector=None if models.detector is None else models.detector.name,
         max_faces=options.max_faces,
+        detect_every=options.detect_every,
         backbone=", ".join(backbone.spec.name for backbone in models.backbones),
         models=_models(models),
         heads=_heads(models),

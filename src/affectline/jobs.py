@@ -191,7 +191,7 @@ class _Job:
         schema = raw_rows_schema(self.models, self.source.names)
         part, earlier = self._open_part(schema)
         state, after = (None, None) if earlier is None else (earlier.state, _last_frame(earlier))
-        observer = Observer(self.models, self.options.max_faces, self.source.names, state)
+        observer = Observer(self.models, self.options.max_faces, self.options.detect_every, self.source.names, state)
         rows = [] if earlier is None else earlier.rows.to_batches()
         with ExitStack() as stack:
             stack.enter_context(part)
@@ -231,6 +231,7 @@ class _Job:
             "action units": str(options.action_units),
             "landmarks": str(self.output.save_landmarks),
             "max faces": str(options.max_faces),
+            "detect every": str(options.detect_every),
             "sequence": str(options.sequence_fps),
             "device": options.device,
             **{f"sampling {name}": str(value) for name, value in asdict(options.sampling).items()},

@@ -75,6 +75,8 @@ class Observer:
     Args:
         models: what to run.
         max_faces: follow the N largest faces only.
+        detect_every: of so many sampled frames at least one is searched for faces; None leaves it open, see
+            `faces.finder.FaceFinder`. The first of each block always is.
         names: file names by frame index; given for independent images, which are not tracked.
         state: what an earlier observer of the same input had reached (`RawBlock.state`).
 
@@ -86,12 +88,15 @@ class Observer:
         self,
         models: Models,
         max_faces: int | None = None,
+        detect_every: int | None = None,
         names: Sequence[str] | None = None,
         state: str | None = None,
     ) -> None:
         self._models = models
         self._names = names
-        self._finder = None if models.detector is None else FaceFinder(models.detector, max_faces)
+        self._detect_every = detect_every
+        self._taken = 0
+        self._finder = None if models.detector is None else FaceFinder(models.detector, max_faces, detect_every)
         self._reader = None if models.landmarks is None else LandmarkReader(models.landmarks)
         self.schema = raw_rows_schema(models, names)
         if state:
@@ -101,7 +106,7 @@ class Observer:
         try:
             reached = json.loads(state)
             if self._models.detector is not None:
-                self._finder = FaceFinder.from_state(reached["finder"], self._models.detector)
+                self._finder = FaceFinder.from_state(reached["finder"], self._models.detector, self._detect_every)
             regions = reached["landmarks"]
         except (KeyError, TypeError, ValueError) as error:
             raise ResumeError(
@@ -131,11 +136,12 @@ class Observer:
         return block
 
     def _find(self, frames: Iterable[Frame]) -> Iterator[Seen]:
-        for number, frame in enumerate(frames, start=1):
+        for frame in frames:
             faces = self._faces(frame)
+            self._taken += 1
             seen = Seen(
                 frame,
-                number % BLOCK_FRAMES == 0,
+                self._taken % BLOCK_FRAMES == 0,
                 faces,
                 [face_quality(frame.rgb, face) for face in faces],
                 [self._prepare(frame, face) for face in faces],
@@ -151,7 +157,8 @@ class Observer:
             return [_whole_picture(frame)]
         if frame.time_s is None:
             return self._finder.find_independent(frame)
-        return self._finder.find(frame)
+        # Who goes on from the end of a block has not seen its pixels.
+        return self._finder.find(frame, must_search=self._taken % BLOCK_FRAMES == 0)
 
     def _prepare(self, frame: Frame, face: Face) -> tuple[FloatArray, ...]:
         """Return the face as each backbone wants it."""

@@ -22,6 +22,8 @@ class AnalyzeOptions:
         heads: head files, at most one for each task; each replaces what stands in for its task.
         detector: `blazeface`, `libfacedetection` or `yunet`.
         max_faces: follow the N largest faces only; None follows all.
+        detect_every: search every N-th sampled frame for faces and follow them by their pixels in between, as long as
+            that is sure; None: a search in 0.15 s, sooner where faces move much. 1 searches every frame.
         action_units: run the landmark and blendshape networks.
         sampling: which frames become rows.
         smoothing: how far scores are smoothed; what a `SmoothingChoice` leaves open is the head's, else the default.
@@ -35,6 +37,7 @@ class AnalyzeOptions:
     heads: tuple[Path, ...] = ()
     detector: str = DEFAULT_DETECTOR
     max_faces: int | None = None
+    detect_every: int | None = None
     action_units: bool = True
     sampling: Sampling = field(default_factory=Sampling)
     smoothing: Smoothing | SmoothingChoice = field(default_factory=SmoothingChoice)
@@ -53,3 +56,5 @@ class AnalyzeOptions:
     def __post_init__(self) -> None:
         if self.max_faces is not None and self.max_faces < 1:
             raise InputError(f"max_faces must be at least 1, got {self.max_faces}")
+        if self.detect_every is not None and self.detect_every < 1:
+            raise InputError(f"detect_every must be at least 1, got {self.detect_every}")

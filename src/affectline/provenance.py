@@ -71,6 +71,7 @@ class Provenance:
         device: `cpu`, `cuda` or `openvino`.
         detector: name of the face detector; None where the input holds faces already.
         max_faces: only the N largest faces were followed; None for all.
+        detect_every: of so many frames at least one was searched for faces; None: as often as tracking needs.
         backbone: name of the backbone.
         models: the model files.
         heads: one for each task.
@@ -96,6 +97,7 @@ class Provenance:
     device: str
     detector: str | None
     max_faces: int | None
+    detect_every: int | None
     backbone: str
     models: tuple[ModelRecord, ...]
     heads: tuple[HeadRecord, ...]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 import pytest
 
@@ -243,3 +244,112 @@ def test_a_finder_restored_from_json_goes_on_like_the_original(cut: int) -> None
     assert run(restored, second, range(cut, 30)) == run(original, first, range(cut, 30))
     assert (second.calls, second.phases) == (first.calls, first.phases)
     assert restored.state() == original.state()
+
+
+def film(n: int, *, shift: float = 1.0) -> list[np.ndarray]:
+    """A picture that moves to the right."""
+    first = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (180, 320, 3), np.uint8), (0, 0), 2)
+    first = np.clip((first.astype(np.float32) - 128) * 4 + 128, 0, 255).astype(np.uint8)
+    matrices = [np.array([[1, 0, shift * step], [0, 1, 0]], np.float64) for step in range(n)]
+    return [cv2.warpAffine(first, matrix, (320, 180), borderMode=cv2.BORDER_REFLECT) for matrix in matrices]
+
+
+def shifted(box: Box, x: float) -> Box:
+    return (box[0] + x, box[1], box[2] + x, box[3])
+
+
+class TestBetweenSearches:
+    def test_every_nth_frame_is_searched_and_faces_move_with_their_pixels_between(self) -> None:
+        detector = ScriptedDetector()
+        finder = FaceFinder(detector, detect_every=3)
+        for n, rgb in enumerate(film(9)):
+            detector.show(*[shifted(box, n) for box in (LEFT, RIGHT)])
+            faces = finder.find(frame(n / 25, rgb))
+            assert ids(faces) == [1, 2]
+            assert [face.is_detected for face in faces] == [n % 3 == 0] * 2
+            assert [face.score for face in faces] == pytest.approx([0.9] * 2)
+            np.testing.assert_allclose(faces[0].box_xyxy, shifted(RIGHT, n), atol=0.7)
+        assert len(detector.calls) == 3
+
+    def test_left_open_a_search_comes_within_its_time(self) -> None:
+        for rate, every in ((25, 4), (60, 10), (5, 1)):
+            detector = ScriptedDetector()
+            detector.show(LEFT)
+            finder = FaceFinder(detector, detect_every=None)
+            searched = [finder.find(frame(n / rate, rgb))[0].is_detected for n, rgb in enumerate(film(24, shift=0))]
+            assert searched == [n % every == 0 for n in range(24)]
+
+    def test_a_missing_face_is_searched_for_in_every_frame(self) -> None:
+        detector = ScriptedDetector()
+        finder = FaceFinder(detector, detect_every=8)
+        for n, rgb in enumerate(film(60, shift=0)):
+            detector.show(*[LEFT, RIGHT][: 1 if n >= 16 else 2])
+            finder.find(frame(n / 25, rgb))
+            if n == 16:
+                detector.calls.clear()
+        # It was there for 0.6 s and is awaited as long; a vain whole search comes now and then.
+        assert detector.calls.count("follow") >= 15
+        assert detector.calls.count("follow") < 43
+
+    def test_a_sudden_picture_is_searched(self) -> None:
+        detector = ScriptedDetector()
+        detector.show(LEFT)
+        finder = FaceFinder(detector, detect_every=100)
+        still = film(1)[0]
+        finder.find(frame(0, still))
+        assert not finder.find(frame(0.04, still))[0].is_detected
+        changed = still.copy()
+        changed[10:90, 10:80] = film(2, shift=37)[1][10:90, 10:80]
+        assert finder.find(frame(0.08, changed))[0].is_detected
+
+    def test_no_face_needs_no_search_before_it_is_due(self) -> None:
+        detector = ScriptedDetector()
+        finder = FaceFinder(detector, detect_every=4)
+        found = []
+        for n, rgb in enumerate(film(9, shift=0)):
+            detector.show(*([LEFT] if n >= 2 else []))
+            found.append(len(finder.find(frame(n / 25, rgb))))
+        assert found == [0, 0, 0, 0, 1, 1, 1, 1, 1]
+
+    def test_must_search_searches(self) -> None:
+        detector = ScriptedDetector()
+        detector.show(LEFT)
+        finder = FaceFinder(detector, detect_every=100)
+        pictures = film(4, shift=0)
+        detected = [
+            finder.find(frame(n / 25, rgb), must_search=n == 2)[0].is_detected for n, rgb in enumerate(pictures)
+        ]
+        assert detected == [True, False, True, False]
+
+    def test_a_restored_finder_that_is_told_to_search_goes_on_like_one_that_was_told_so(self) -> None:
+        def make(detector: ScriptedDetector) -> FaceFinder:
+            return FaceFinder(detector, detect_every=5)
+
+        def run(finder: FaceFinder, detector: ScriptedDetector, numbers: range) -> list[list[tuple]]:
+            seen = []
+            for n in numbers:
+                detector.show(*[LEFT, RIGHT][: 1 if 6 <= n < 15 else 2])
+                faces = finder.find(frame(n / 25, pictures[n], is_corrupt=n in {11, 12}), must_search=n % 12 == 0)
+                seen.append([(face.track_id, face.is_detected, face.box_xyxy.tolist()) for face in faces])
+            return seen
+
+        pictures = film(30, shift=0.5)
+        first, second = ScriptedDetector(), ScriptedDetector()
+        original = make(first)
+        run(original, first, range(12))
+        restored = FaceFinder.from_state(json.loads(json.dumps(original.state())), second, 5)
+        assert run(restored, second, range(12, 30)) == run(original, first, range(12, 30))
+        assert restored.state() == original.state()
+
+    def test_a_corrupt_frame_that_had_to_be_searched_ends_what_was_followed(self) -> None:
+        detector = ScriptedDetector()
+        detector.show(LEFT)
+        finder = FaceFinder(detector, detect_every=100)
+        still = film(1)[0]
+        finder.find(frame(0, still))
+        assert finder.find(frame(0.04, still, is_corrupt=True), must_search=True) == []
+        assert finder.find(frame(0.08, still))[0].is_detected
+
+    def test_zero_is_refused(self) -> None:
+        with pytest.raises(InputError, match="detect_every is 0; give 1"):
+            FaceFinder(ScriptedDetector(), detect_every=0)

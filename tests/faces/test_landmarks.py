@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import astuple
 from pathlib import Path
 
 import av
@@ -192,6 +193,9 @@ class TestReader:
         box, last = region_of_box(second.box_xyxy, second.keypoints), region_of_points(before.points)
         network.asked.clear()
         assert reader.read(RGB, [second]) == [None]
+        if not is_detected:
+            # Where it was read before, moved as the box has moved: that is the box's region here.
+            assert astuple(network.asked.pop(0)) == pytest.approx(astuple(box))
         assert network.asked == ([box, last] if is_detected else [last, box])
 
     def test_last_landmarks_far_from_the_box_are_not_looked_at(self) -> None:
@@ -201,7 +205,21 @@ class TestReader:
         reader.read(RGB, [first])
         network.asked.clear()
         reader.read(RGB, [second])
-        assert network.asked == [region_of_box(second.box_xyxy, second.keypoints)]
+        moved, box = network.asked
+        assert box == region_of_box(second.box_xyxy, second.keypoints)
+        assert astuple(moved) == pytest.approx(astuple(box))
+
+    def test_a_propagated_face_is_read_where_it_was_detected_and_nothing_is_suggested(self) -> None:
+        """The region that was suggested moves with the box and turns with the landmarks."""
+        first, second = face_of(mesh_at(200, 200), 1), face_of(mesh_at(220, 212), 1, is_detected=False)
+        suggested = Region(206, 209, 130, 0.1)
+        network = StubNetwork([suggested], [suggested])
+        reader = self.reader(network)
+        reader.read(RGB, [first])
+        network.asked.clear()
+        network.suggested.clear()
+        reader.read(RGB, [second])
+        assert astuple(network.asked[0]) == pytest.approx((226, 221, 130, 0.1))
 
     def test_tracks_keep_their_own_regions_and_vanished_ones_are_forgotten(self) -> None:
         faces = [face_of(mesh_at(x, 200), track) for x, track in ((150, 1), (350, 7), (500, None))]

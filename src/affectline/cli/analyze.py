@@ -38,6 +38,9 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     head: HEADS = None,
     detector: Annotated[str | None, typer.Option(help="blazeface, libfacedetection or yunet.")] = None,
     max_faces: Annotated[int | None, typer.Option(min=1, help="Follow the N largest faces only.")] = None,
+    detect_every: Annotated[
+        str, typer.Option(metavar="N|auto", help="Search every N-th frame for faces, follow them in between.")
+    ] = "auto",
     every: Annotated[int, typer.Option(min=1, metavar="N", help="Take every N-th frame.")] = 1,
     fps: Annotated[float | None, typer.Option(metavar="F", help="Take F frames a second.")] = None,
     start: Annotated[float | None, typer.Option(metavar="S", help="Begin at this second.")] = None,
@@ -73,6 +76,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
         heads=tuple(head or ()),
         detector=detector or DEFAULT_DETECTOR,
         max_faces=max_faces,
+        detect_every=_parse_detect_every(detect_every),
         action_units=au,
         sampling=Sampling(every=every, fps=fps, start_s=start, end_s=end),
         smoothing=SmoothingChoice(mode=mode) if smooth is None else SmoothingChoice.parse(smooth, mode),
@@ -89,6 +93,16 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
         typer.echo("interrupted; whole rows are kept: run the same command with --resume to go on", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     _exit_with(results)
+
+
+def _parse_detect_every(text: str) -> int | None:
+    from affectline.errors import InputError
+
+    if text == "auto":
+        return None
+    if not text.isdecimal() or not int(text):
+        raise InputError(f"--detect-every takes auto or a number of frames from 1 on, got {text!r}")
+    return int(text)
 
 
 def _exit_with(results: list[JobResult]) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from affectline.errors import InputError
 from affectline.faces.detector import Detector
+from affectline.faces.flow import FaceFlow
 from affectline.faces.tracking import Matches, Tracker, TrackerSettings, TrackerState
 from affectline.records import Face, Frame, UInt8Array
 
@@ -19,6 +20,9 @@ RESCUE_INTERVAL_S = 0.25
 SPARSE_S = 0.18
 """Frames further apart (sampling below about 5 a second) are each searched as a whole: following covers the rest of
 the frame over seven calls, which would take a second and more, and faces are no longer where they were."""
+
+DETECT_S = 0.15
+"""With `detect_every` left open, the longest time between two searches."""
 
 CUT_CHANGE = 0.08
 """`_change` from which two successive frames are two scenes. Cuts have 0.1 to 0.8, in dark films too; whip pans and
@@ -41,18 +45,28 @@ class FinderState(TypedDict):
 class FaceFinder:
     """Finds and tracks the faces of a video's frames, or finds those of independent images."""
 
-    def __init__(self, detector: Detector, max_faces: int | None = None) -> None:
+    def __init__(self, detector: Detector, max_faces: int | None = None, detect_every: int | None = 1) -> None:
         """Prepare for a new video.
 
         Args:
             detector: searches single frames.
             max_faces: keep at most so many, the largest; None keeps all. See `TrackerSettings`.
+            detect_every: of so many frames at least one is searched; in those between, faces are followed by their
+                pixels (`faces.flow`), as long as that is sure and none is missing. None: one in `DETECT_S`.
 
         Raises:
-            InputError: `max_faces` is below 1.
+            InputError: `max_faces` or `detect_every` is below 1.
         """
+        if detect_every is not None and detect_every < 1:
+            raise InputError(
+                f"detect_every is {detect_every}; give 1 for every frame or more, or None to leave it open"
+            )
         self._detector = detector
         self._max_faces = max_faces
+        self._detect_every = detect_every
+        self._flow: FaceFlow | None = None
+        self._detected_s = 0.0
+        self._carried = 0
         self._tracker = Tracker(TrackerSettings(max_faces=max_faces))
         self._phase = 0
         self._thumbnail: NDArray[np.float32] | None = None
@@ -60,9 +74,12 @@ class FaceFinder:
         self._next_rescue_s = 0.0
 
     @classmethod
-    def from_state(cls, state: FinderState, detector: Detector) -> FaceFinder:
-        """Return a finder that goes on exactly like the one that `state()` was asked of, given the same detector."""
-        finder = cls(detector, state["tracker"]["settings"]["max_faces"])
+    def from_state(cls, state: FinderState, detector: Detector, detect_every: int | None = 1) -> FaceFinder:
+        """Return a finder that goes on like the one that `state()` was asked of, given the same detector.
+
+        It begins with a search; the other one must be told to (`must_search`) to go on exactly alike.
+        """
+        finder = cls(detector, state["tracker"]["settings"]["max_faces"], detect_every)
         finder._tracker = Tracker.from_state(state["tracker"])
         finder._phase = state["phase"]
         finder._thumbnail = None if state["thumbnail"] is None else np.array(state["thumbnail"], np.float32)
@@ -71,7 +88,7 @@ class FaceFinder:
         return finder
 
     def state(self) -> FinderState:
-        """Return everything that the next frame depends on, as JSON."""
+        """Return everything that the next frame depends on if it is searched, as JSON."""
         return {
             "tracker": self._tracker.state(),
             "phase": self._phase,
@@ -87,26 +104,56 @@ class FaceFinder:
         order = np.argsort(-areas, kind="stable")[: self._max_faces]
         return [Face(found.boxes_xyxy[n], float(found.scores[n]), found.keypoints[n]) for n in order]
 
-    def find(self, frame: Frame) -> list[Face]:
+    def find(self, frame: Frame, *, must_search: bool = False) -> list[Face]:
         """Return the tracked faces of the next frame of a video, in order of their track numbers.
 
         A corrupt frame shows none, and changes nothing: what the decoder invented would only mislead.
+
+        Args:
+            frame: with its time.
+            must_search: do not follow by pixels, whatever `detect_every` allows.
 
         Raises:
             InputError: the frame has no time, or an earlier one than the frame before.
         """
         if frame.is_corrupt:
+            self._flow = None if must_search else self._flow
             return []
         if frame.time_s is None:
             raise InputError(f"frame {frame.index} has no time; use find_independent for an image")
         is_sparse = self._last_time_s is None or frame.time_s - self._last_time_s > SPARSE_S
         is_cut = self._is_cut(frame.rgb)
+        if not (is_cut or is_sparse or must_search):
+            carried = self._carry(frame.rgb, frame.time_s)
+            if carried is not None:
+                self._last_time_s = frame.time_s
+                return carried
         if is_cut or is_sparse:
             matches = self._scan(frame.rgb, frame.time_s, is_cut=is_cut)
         else:
             matches = self._follow_or_rescue(frame.rgb, frame.time_s)
         self._last_time_s = frame.time_s
-        return self._tracker.commit(matches)
+        faces = self._tracker.commit(matches)
+        if self._detect_every != 1:
+            self._flow = FaceFlow(frame.rgb, *self._tracker.in_sight)
+            self._detected_s, self._carried = frame.time_s, 0
+        return faces
+
+    def _carry(self, rgb: UInt8Array, time_s: float) -> list[Face] | None:
+        """Return the faces of the last frame where flow brings them; None where a search is due."""
+        if self._flow is None or self._tracker.is_missing(time_s):
+            return None
+        is_due = (
+            time_s - self._detected_s > DETECT_S
+            if self._detect_every is None
+            else self._carried + 1 >= self._detect_every
+        )
+        moved = None if is_due else self._flow.move(rgb)
+        if moved is None:
+            self._flow = None
+            return None
+        self._carried += 1
+        return self._tracker.carry(time_s, *moved)
 
     def _scan(self, rgb: UInt8Array, time_s: float, *, is_cut: bool = False) -> Matches:
         return self._tracker.match(time_s, rgb, self._detector.scan(rgb), is_cut=is_cut)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -31,7 +31,8 @@ _SUBSET = np.asarray(BLENDSHAPE_POINTS, dtype=np.intp)
 _MIN_SUGGESTED = 0.22
 
 RegionsState = dict[str, list[float]]
-"""For each track its last region: centre x and y, side in pixels, angle in radians."""
+"""For each track three regions, each as centre x and y, side in pixels, angle in radians: of its last landmarks; where
+they were read in the last frame that was searched; and of the box there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,17 +113,27 @@ def _to_frame(raw_points: FloatArray, region: Region) -> FloatArray:
     return np.concatenate([planar, depth], axis=1).astype(np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class _Anchor:
+    """Where a track's landmarks were read in a frame that was searched, and its box there, turned as the face."""
+
+    region: Region
+    box: Region
+
+
 class LandmarkReader:
     """Reads the landmarks of tracked faces, frame after frame.
 
     At a large face it looks where MediaPipe's IMAGE mode would, provided that this agrees with the face's box. At a
-    small one, or where MediaPipe's detector sees none, it looks around the box; where the box was propagated, around
-    the track's last landmarks as long as they agree with it; and then around the other of these two.
+    small one, or where MediaPipe's detector sees none, it looks around the box. Where the box was propagated, it looks
+    where it looked when the face was detected last, moved as the box has moved and turned as the landmarks have. What
+    shows no face there is tried around the track's last landmarks, as long as they agree with the box, or around it.
     """
 
     def __init__(self, network: LandmarkNetwork) -> None:
         self._network = network
         self._regions: dict[int, Region] = {}
+        self._anchors: dict[int, _Anchor] = {}
 
     def read(self, rgb: UInt8Array, faces: Sequence[Face]) -> list[Landmarks | None]:
         """Return the landmarks of each face, None for those in which the network sees no face.
@@ -133,21 +144,39 @@ class LandmarkReader:
         """
         boxes = [region_of_box(face.box_xyxy, face.keypoints) for face in faces]
         smallest = _MIN_SUGGESTED * max(rgb.shape[:2])
-        suggested = self._network.suggest(rgb) if any(box.side >= smallest for box in boxes) else []
-        results = [
-            self._read_first(rgb, self._candidates(face, box, suggested if box.side >= smallest else []))
-            for face, box in zip(faces, boxes, strict=True)
+        is_large = [face.is_detected and box.side >= smallest for face, box in zip(faces, boxes, strict=True)]
+        suggested = self._network.suggest(rgb) if any(is_large) else []
+        found = [
+            self._read_first(rgb, self._candidates(face, box, suggested if large else []))
+            for face, box, large in zip(faces, boxes, is_large, strict=True)
         ]
-        self._regions = {
-            face.track_id: region_of_points(landmarks.points)
-            for face, landmarks in zip(faces, results, strict=True)
-            if face.track_id is not None and landmarks is not None
-        }
-        return results
+        self._remember(faces, boxes, found)
+        return [None if one is None else one[0] for one in found]
+
+    def _remember(
+        self, faces: Sequence[Face], boxes: Sequence[Region], found: Sequence[tuple[Landmarks, Region] | None]
+    ) -> None:
+        """Keep of each track where its landmarks are, and where they were read in the last frame that was searched."""
+        regions, anchors = {}, {}
+        for face, box, one in zip(faces, boxes, found, strict=True):
+            if face.track_id is None or one is None:
+                continue
+            landmarks, region = one
+            mesh = regions[face.track_id] = region_of_points(landmarks.points)
+            before = self._anchors.get(face.track_id)
+            if face.is_detected or before is None:
+                anchors[face.track_id] = _Anchor(region, replace(box, angle=mesh.angle))
+            else:
+                anchors[face.track_id] = before
+        self._regions, self._anchors = regions, anchors
 
     def state(self) -> RegionsState:
-        """Return what is remembered, as JSON: the region of each track, by its number."""
-        return {str(track): list(astuple(region)) for track, region in self._regions.items()}
+        """Return what is remembered, as JSON: regions of each track, by its number."""
+        state = {}
+        for track, last in self._regions.items():
+            anchor = self._anchors[track]
+            state[str(track)] = [*astuple(last), *astuple(anchor.region), *astuple(anchor.box)]
+        return state
 
     def restore(self, state: RegionsState) -> None:
         """Go on from what `state` gave.
@@ -156,7 +185,9 @@ class LandmarkReader:
             ResumeError: that is something else.
         """
         try:
-            self._regions = {int(track): Region(*(float(value) for value in row)) for track, row in state.items()}
+            rows = {int(track): np.array(row, np.float64).reshape(3, 4).tolist() for track, row in state.items()}
+            self._regions = {track: Region(*row[0]) for track, row in rows.items()}
+            self._anchors = {track: _Anchor(Region(*row[1]), Region(*row[2])) for track, row in rows.items()}
         except (AttributeError, TypeError, ValueError) as error:
             raise ResumeError(f"not the state of a landmark reader: {state!r}; analyse without --resume") from error
 
@@ -164,9 +195,15 @@ class LandmarkReader:
         """Return where to look for a face, likeliest first."""
         nearest = sorted((region for region in suggested if region.agrees_with(box)), key=box.distance_to)[:1]
         last = None if face.track_id is None else self._regions.get(face.track_id)
-        if last is None or not last.agrees_with(box):
-            return [*nearest, box]
-        return [*nearest, box, last] if face.is_detected else [*nearest, last, box]
+        if face.is_detected or last is None:
+            return [*nearest, box] if last is None or not last.agrees_with(box) else [*nearest, box, last]
+        anchor = None if face.track_id is None else self._anchors.get(face.track_id)
+        carried = [] if anchor is None else [anchor.region.carried(anchor.box, replace(box, angle=last.angle))]
+        return [*carried, last, box] if last.agrees_with(box) else [*carried, box]
 
-    def _read_first(self, rgb: UInt8Array, candidates: Sequence[Region]) -> Landmarks | None:
-        return next(filter(None, (self._network.read(rgb, region) for region in candidates)), None)
+    def _read_first(self, rgb: UInt8Array, candidates: Sequence[Region]) -> tuple[Landmarks, Region] | None:
+        for region in candidates:
+            landmarks = self._network.read(rgb, region)
+            if landmarks is not None:
+                return landmarks, region
+        return None

@@ -77,6 +77,18 @@ class Region:
         crop = cv2.warpAffine(rgb, self.matrix(size), (size, size), flags=flags, borderMode=border)
         return np.asarray(crop, dtype=np.uint8)
 
+    def carried(self, before: Region, after: Region) -> Region:
+        """Return this region where it would be if it had moved, grown and turned as another one did."""
+        growth, turn = after.side / before.side, after.angle - before.angle
+        cos, sin = math.cos(turn) * growth, math.sin(turn) * growth
+        x, y = self.center_x - before.center_x, self.center_y - before.center_y
+        return Region(
+            after.center_x + cos * x - sin * y,
+            after.center_y + sin * x + cos * y,
+            self.side * growth,
+            self.angle + turn,
+        )
+
     def distance_to(self, other: Region) -> float:
         """Return how far apart the centres are, in pixels."""
         return math.hypot(self.center_x - other.center_x, self.center_y - other.center_y)

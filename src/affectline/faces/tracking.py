@@ -7,7 +7,7 @@ et al., ECCV 2022). Everything is in seconds, so that any frame rate and any sam
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from affectline.faces.appearance import LOOK_LENGTH, look_of
 from affectline.faces.association import NO_MATCH, Sight, Track, TrackState, assign, match_costs
 from affectline.faces.motion import BoxMotion
 from affectline.faces.reference import overlaps
-from affectline.records import MAX_GAP_S, Detections, Face, FloatArray, UInt8Array
+from affectline.records import KEYPOINTS, MAX_GAP_S, Detections, Face, FloatArray, UInt8Array
 
 TAKE_OVER_AREA = 1.5
 """With `max_faces`, how many times larger a face must be to take another's place."""
@@ -87,6 +87,15 @@ class Matches:
     missing_count: int
 
 
+class _InSight(NamedTuple):
+    """A track in the last frame: its detector's score when it was detected, and where it was."""
+
+    track: Track
+    score: float
+    box_xyxy: FloatArray
+    keypoints: FloatArray
+
+
 class Tracker:
     """Gives the faces of successive frames their track numbers, from 1 in order of appearance, the largest first."""
 
@@ -95,6 +104,7 @@ class Tracker:
         self._tracks: list[Track] = []
         self._last_time_s: float | None = None
         self._next_id = 1
+        self._in_sight: list[_InSight] = []
 
     @classmethod
     def from_state(cls, state: TrackerState) -> Tracker:
@@ -171,9 +181,58 @@ class Tracker:
         self._tracks = alive + list(started)
         self._last_time_s = sight.time_s
         seen |= started
-        self._free_places(sight)
+        self._free_places(sight.time_s, is_cut=sight.is_cut)
         self._fill_places(sorted(seen, key=lambda track: -track.area))
-        faces = [self._face(track, matches.detections, row) for track, row in seen.items() if track.is_followed]
+        found = matches.detections
+        self._in_sight = [
+            # The detection's own box, not the filter's: on the demo clip raw boxes scatter by 0.006 of the face in
+            # place and 0.01 in size, a crop's pixel or two. The filter thirds the scatter of the size, but in a turn
+            # at 19 face sizes a second it lags by a third of the face.
+            _InSight(track, float(found.scores[row]), found.boxes_xyxy[row], found.keypoints[row])
+            for track, row in seen.items()
+        ]
+        return self._faces(is_detected=True)
+
+    @property
+    def in_sight(self) -> tuple[FloatArray, FloatArray]:
+        """Boxes (n, 4) and key points (n, 4, 2) of all tracks in the last frame, followed or not, float32, pixels."""
+        boxes = np.array([one.box_xyxy for one in self._in_sight], np.float32).reshape(-1, 4)
+        keypoints = np.array([one.keypoints for one in self._in_sight], np.float32)
+        return boxes, keypoints.reshape(-1, len(KEYPOINTS), 2)
+
+    def is_missing(self, time_s: float) -> bool:
+        """Return whether a followed face was not in the last frame and is still awaited."""
+        return any(
+            track.is_followed and not self._was_just_seen(track) and self._is_awaited(track, time_s)
+            for track in self._tracks
+        )
+
+    def carry(self, time_s: float, boxes_xyxy: FloatArray, keypoints: FloatArray) -> list[Face]:
+        """Return the faces of a frame in which those in sight were followed by their pixels, not detected.
+
+        Args:
+            time_s: seconds, never less than in the frame before.
+            boxes_xyxy: shape (n, 4), float32, pixels: those of `in_sight`, as they are in this frame.
+            keypoints: shape (n, 4, 2), float32, pixels: likewise.
+        """
+        moved = zip(self._in_sight, boxes_xyxy, keypoints, strict=True)
+        self._in_sight = [one._replace(box_xyxy=box_xyxy, keypoints=points) for one, box_xyxy, points in moved]
+        for one in self._in_sight:
+            one.track.motion.observe(time_s, one.box_xyxy)
+        seen = [one.track for one in self._in_sight]
+        self._tracks = [track for track in self._tracks if track in seen or self._is_alive(track, time_s)]
+        self._last_time_s = time_s
+        self._free_places(time_s, is_cut=False)
+        self._fill_places(sorted(seen, key=lambda track: -track.area))
+        return self._faces(is_detected=False)
+
+    def _faces(self, *, is_detected: bool) -> list[Face]:
+        """Return the followed faces in sight, in order of their track numbers."""
+        faces = [
+            Face(one.box_xyxy, one.score, one.keypoints, one.track.track_id, is_detected)
+            for one in self._in_sight
+            if one.track.is_followed
+        ]
         return sorted(faces, key=lambda face: face.track_id or 0)
 
     def _assign_by_score(self, tracks: list[Track], sight: Sight, scores: FloatArray) -> dict[int, int]:
@@ -196,11 +255,11 @@ class Tracker:
             if row not in taken and score >= self._settings.confident_score
         }
 
-    def _free_places(self, sight: Sight) -> None:
+    def _free_places(self, time_s: float, *, is_cut: bool) -> None:
         """Take their place from faces that are gone; a cut waits for none."""
         for track in self._tracks:
-            is_here = track.last_seen_s == sight.time_s
-            if not is_here and (sight.is_cut or not self._is_awaited(track, sight.time_s)):
+            is_here = track.last_seen_s == time_s
+            if not is_here and (is_cut or not self._is_awaited(track, time_s)):
                 track.is_followed = False
 
     def _fill_places(self, seen: list[Track]) -> None:
@@ -227,14 +286,6 @@ class Tracker:
             track.track_id = self._next_id
             # With one face to follow, all tracks are the one track "the largest face".
             self._next_id += self._settings.max_faces != 1
-
-    def _face(self, track: Track, detections: Detections, row: int) -> Face:
-        # The detection's own box, not the filter's: on the demo clip raw boxes scatter by 0.006 of the face in place
-        # and 0.01 in size, a crop's pixel or two. The filter thirds the scatter of the size, but in a turn at 19 face
-        # sizes a second it lags by a third of the face.
-        return Face(
-            detections.boxes_xyxy[row], float(detections.scores[row]), detections.keypoints[row], track.track_id
-        )
 
     def _was_just_seen(self, track: Track) -> bool:
         return track.last_seen_s == self._last_time_s
