@@ -25,6 +25,7 @@ def temporal_head(  # noqa: PLR0913 - one for each thing that a test varies
     ref: BackboneRef = REF,
     parts: tuple[FeaturePart, ...] = (FeaturePart.EMBEDDING,),
     width: int = 6,
+    projected: int = 0,
     size: int = 8,
     layers: int = 2,
     window: int = 16,
@@ -35,15 +36,17 @@ def temporal_head(  # noqa: PLR0913 - one for each thing that a test varies
 ) -> TemporalHead:
     """Return a head whose numbers are drawn so that all of them matter; it is standardised on `inputs`, if given.
 
-    One for valence and arousal has the inputs in its encodings: 2 + `width` numbers; others have a number a label.
+    Encodings have a number a label, and `projected` numbers; with none, for valence and arousal, the `width` inputs.
     """
     labels = labels or task.official_labels
     n_labels = len(labels)
-    passed = width if task is Task.VA else 0
+    passed = projected or (width if task is Task.VA else 0)
     spec = TemporalSpec(model, is_causal, n_labels + passed, size, layers, window, window // 4, interval_s)
     rng = np.random.default_rng(seed)
     shapes = {CORE + name: shape for name, shape in spec.shapes(n_labels).items()}
     shapes |= {"mean": (width,), "encoder.0.weight": (5, width), "encoder.0.bias": (5,)}
+    if projected:
+        shapes |= {"encoder.projection.weight": (projected, width), "encoder.projection.bias": (projected,)}
     shapes |= {"encoder.1.weight": (n_labels, 5), "encoder.1.bias": (n_labels,)}
     numbers = {
         name: (rng.normal(0, 1, shape) * (shape[-1] ** -0.5 if len(shape) > 1 else 0.3)).astype(np.float32)

@@ -95,18 +95,18 @@ class TestEveryNetwork:
         assert np.abs(head.score_encoded(encoded, times(near))[30:] - scores[30:]).max() > 1e-4
 
     def test_comes_back_from_its_file(self, model: str, is_causal: bool, tmp_path: Path) -> None:
-        head = temporal_head(model, is_causal, Task.AU)
+        head = temporal_head(model, is_causal, Task.AU, projected=3)
         save_head(head, tmp_path / "h")
         again = load_head(tmp_path / "h")
         assert isinstance(again, TemporalHead)
         assert (again.card, again.spec, again.parts) == (head.card, head.spec, head.parts)
-        arguments = encodings(70, 12), times(range(70))
+        arguments = encodings(70, 15), times(range(70))
         np.testing.assert_array_equal(again.score_encoded(*arguments), head.score_encoded(*arguments))
         assert again.context is (Context.CAUSAL if is_causal else Context.WINDOW)
 
-    @pytest.mark.parametrize("length", [1, 5, 16, 33])
-    def test_its_onnx_file_is_the_head(self, model: str, is_causal: bool, length: int) -> None:
-        head = temporal_head(model, is_causal, Task.EXPR)
+    @pytest.mark.parametrize(("length", "projected"), [(1, 0), (5, 3), (16, 0), (33, 5)])
+    def test_its_onnx_file_is_the_head(self, model: str, is_causal: bool, length: int, projected: int) -> None:
+        head = temporal_head(model, is_causal, Task.EXPR, projected=projected)
         content = head.to_onnx()
         onnx.checker.check_model(onnx.load_model_from_string(content))
         session = onnxruntime.InferenceSession(content)
@@ -116,7 +116,7 @@ class TestEveryNetwork:
         features[~mask] = np.nan
         (scores,) = session.run(["scores"], {"features": features, "mask": mask.astype(np.float32)})
         assert np.isfinite(scores).all()
-        encoded = np.zeros((3, length, 8), np.float32)
+        encoded = np.zeros((3, length, 8 + projected), np.float32)
         rows = FaceFeatures(features[mask], np.empty((mask.sum(), 0), np.float32))
         encoded[mask] = head.encode({DIGEST: rows})
         np.testing.assert_allclose(scores, head.run(encoded, mask), atol=1e-5)

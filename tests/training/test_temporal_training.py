@@ -195,6 +195,28 @@ class TestTrainer:
             np.testing.assert_array_equal(array, again[name])
         assert not np.array_equal(first["core.out.weight"], other["core.out.weight"])
 
+    def test_a_projection_is_learned_with_the_network(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        data, valid = noisy_data(Task.VA, 1, videos=3), noisy_data(Task.VA, 2, videos=2)
+        valid = replace(
+            valid,
+            sequences=tuple(
+                replace(one, labelled_frame=one.labelled_frame[one.has_face], target=one.target[one.has_face])
+                for one in valid.sequences
+            ),
+        )
+        monkeypatch.setattr("affectline.training.out_of_fold.MOST_PASSED", 7)  # the eight logits are too many
+        trainer = TemporalTrainer("tcn", replace(SMALL, projected=5))
+        head = trainer.fit(data, valid)
+        assert head.encoding_size == 2 + 5
+        assert head.arrays()["encoder.projection.weight"].shape == (5, 8)
+        assert trainer.record is not None
+        found = evaluate(head, valid, resamples=1).frame_wise.p
+        assert max(trainer.record.scores) == pytest.approx(found, abs=1e-6)
+        again = TemporalTrainer("tcn", replace(SMALL, projected=5)).fit(data, valid)
+        np.testing.assert_array_equal(
+            head.arrays()["encoder.projection.weight"], again.arrays()["encoder.projection.weight"]
+        )
+
     def test_random_numbers_outside_stay_as_they_were(self) -> None:
         torch.manual_seed(5)
         expected = torch.rand(3)

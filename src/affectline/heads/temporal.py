@@ -35,7 +35,8 @@ class TemporalHead:
     """A recurrent, convolutional or attention network over the frames of a face.
 
     A perceptron on the standardised outputs of the backbone reads each frame: its K outputs, standardised in their
-    turn, are the encoding, followed where the backbone's outputs are few by these themselves. The encodings of a track
+    turn, are the encoding, followed by the backbone's outputs themselves where these are few, or by a linear layer on
+    them. The encodings of a track
     go onto a grid in time with the interval of the training data (`time_grid`); what lies in gaps is masked. A learned
     filter over the perceptron's outputs, and a network whose outputs are added to it, see windows of W steps, W / 2
     apart. Where the head looks ahead, the scores of overlapping windows are averaged, with weights that fall from the
@@ -49,7 +50,8 @@ class TemporalHead:
         spec: of filter and network.
         numbers: float32: `mean` and `scale` (D,); the perceptron's layers, `encoder.0.weight` (., D),
             `encoder.0.bias`, ..., the last one of K outputs; and the arrays of `TemporalSpec.shapes` with `core.`
-            before their names. An encoding has K numbers, or K + D.
+            before their names. An encoding has K numbers, or K + D; or K + P with `encoder.projection.weight` (P, D)
+            and `encoder.projection.bias`.
 
     Raises:
         ModelFileError: an array is missing, has another shape or type, or a number is not finite.

@@ -156,6 +156,8 @@ def _encode(nodes: _Nodes, encoder: Encoder) -> str:
     for layer in encoder.layers[:-1]:
         values = nodes.add("Relu", nodes.dense(values, layer.weight, layer.bias))
     values = nodes.dense(values, *encoder.layers[-1])
+    if encoder.projection is not None:
+        return nodes.add("Concat", values, nodes.dense(FEATURES, *encoder.projection), axis=2)
     if not encoder.passes:
         return values
     centred = nodes.add("Sub", FEATURES, nodes.constant(encoder.mean))

@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from affectline.datasets.labelled import LabelledSequence, LabelledTables
 from affectline.evaluation.sequence_scores import decide
-from affectline.features import FeaturePart
-from affectline.heads.head import HeadCard, score_tracks
+from affectline.features import FeaturePart, FeatureTable, stack_inputs
+from affectline.heads.head import ROWS_AT_ONCE, HeadCard, score_tracks
 from affectline.heads.temporal import CORE, TemporalHead
 from affectline.heads.temporal_spec import FILTER, TemporalSpec
 from affectline.labels import Task
@@ -78,7 +79,9 @@ class TemporalTrainer:
         n_groups = len({one.group for one in train.sequences})
         stages = Stages(self._run, len(target) * (reader.epochs * min(FOLDS, n_groups) + params.epochs))
         readings = read_frames(card, train, valid, parts, reader, FOLDS, stages)
-        spec = self._spec = params.spec(self.model, readings.train[0].shape[1], interval_s)
+        projected = params.projected if readings.train[0].shape[1] == len(train.labels) else 0
+        inputs = readings.train[0].shape[1] + projected
+        spec = self._spec = params.spec(self.model, inputs, interval_s)
         fit = _TemporalFit(card, spec, LabelledReadings(train, valid, readings), parts, params)
         self.record = run_epochs(fit, params.epochs, stages.last(len(target) * params.epochs))
         stages.forget()
@@ -110,11 +113,15 @@ class _TemporalFit(Fit):
         self._parts = parts
         self._params = params
         self._target = labelled_targets(data.train)
-        self._windows = Windows(data.train, data.readings.train, spec)
+        encoder = data.readings.encoder
+        self._is_projected = spec.inputs > data.readings.train[0].shape[1]
+        self._windows = Windows(data.train, data.readings.train, spec, self._inputs if self._is_projected else None)
         self._loss: Loss = make_loss(card.task, self._target, len(card.labels))
         radius = min(round(FIRST_RADIUS_S[card.task] / spec.interval_s), spec.reach // 2)
         with _seeded(params.seed):
-            self._network = TemporalNetwork(spec, FirstFilter(*data.readings.standard, radius), params.dropout)
+            first = FirstFilter(*data.readings.standard, radius)
+            width = len(encoder["mean"]) if self._is_projected else None
+            self._network = TemporalNetwork(spec, first, params.dropout, width)
         named = dict(self._network.named_parameters())
         self._names = tuple(named)
         patience = None if data.valid is None else params.patience
@@ -123,6 +130,12 @@ class _TemporalFit(Fit):
             _optimiser(named, params),
             Stopping(params.epochs, patience, params.average, params.seed),
         )
+
+    def _inputs(self, table: FeatureTable, rows: NDArray[np.intp]) -> FloatArray:
+        """Return the backbone's outputs for rows of a table, standardised."""
+        encoder = self._data.readings.encoder
+        values = stack_inputs(table.features(rows, self._parts), self._parts)
+        return (values - encoder["mean"]) / encoder["scale"]
 
     def run_epoch(self, epoch: int, seed: int, on_progress: ProgressHook) -> float:
         """Go once through the training data; return the mean loss."""
@@ -152,11 +165,25 @@ class _TemporalFit(Fit):
             return None
         task, head = self._card.task, self._head(weights)
         pairs = zip(valid.sequences, self._data.readings.valid, strict=True)
-        values = np.concatenate([_labelled_scores(head, one, encoded) for one, encoded in pairs])
+        values = np.concatenate([self._labelled_scores(head, *pair) for pair in pairs])
         truth = labelled_targets(valid)
         # At 0.5 a unit's F1 prefers scores that are sure of themselves, also where they have learned videos by heart.
         thresholds = best_thresholds(values, truth) if task is Task.AU else ()
         return make_report(task, truth, decide(task, values, tuple(map(float, thresholds))), self._card.labels).p
+
+    def _labelled_scores(self, head: TemporalHead, one: LabelledSequence, encoded: FloatArray) -> FloatArray:
+        """Return what a head says of the labelled frames of a sequence that have a face, shape (n, K)."""
+        ((digest, table),) = one.tables.items()
+        if self._is_projected:
+            encoded = np.concatenate(
+                [
+                    head.encode({digest: table.features(one.rows[at : at + ROWS_AT_ONCE], self._parts)})
+                    for at in range(0, len(one.rows), ROWS_AT_ONCE)
+                ]
+                or [np.empty((0, head.encoding_size), np.float32)]
+            )
+        scores = score_tracks(head, encoded, table.track_id[one.rows], table.time_s[one.rows])
+        return scores[np.searchsorted(one.row_frame, one.labelled_frame[one.has_face])]
 
     def best_head(self) -> TemporalHead:
         return self._head(self.best)
@@ -175,13 +202,6 @@ class _TemporalFit(Fit):
         for one in () if data.valid is None else data.valid.sequences:
             text.update(np.ascontiguousarray(one.target).tobytes())
         return text.hexdigest()
-
-
-def _labelled_scores(head: TemporalHead, one: LabelledSequence, encoded: FloatArray) -> FloatArray:
-    """Return what a head says of the labelled frames of a sequence that have a face, shape (n, K)."""
-    table = next(iter(one.tables.values()))
-    scores = score_tracks(head, encoded, table.track_id[one.rows], table.time_s[one.rows])
-    return scores[np.searchsorted(one.row_frame, one.labelled_frame[one.has_face])]
 
 
 def _seen_alone(batch: WindowBatch, mask: FloatArray) -> WindowBatch:

@@ -24,15 +24,26 @@ class TemporalNetwork(nn.Module):
         spec: of both.
         first: what it begins with.
         dropout: share of hidden numbers left out in training.
+        width: D, numbers behind the perceptron's outputs that a linear layer takes; None where they are seen as they
+            are.
     """
 
-    def __init__(self, spec: TemporalSpec, first: FirstFilter, dropout: float = 0.0) -> None:
+    def __init__(self, spec: TemporalSpec, first: FirstFilter, dropout: float = 0.0, width: int | None = None) -> None:
         super().__init__()
+        self._n_labels = len(first.mean)
         self.core = _CORES[spec.model](spec, first, dropout)
+        self.dropout = nn.Dropout(dropout)
+        if width is not None:
+            self.encoder = nn.ModuleDict({"projection": nn.Linear(width, spec.inputs - self._n_labels)})
 
     def forward(self, encoded: Tensor, mask: Tensor) -> Tensor:
-        """Return the outputs, not activated; encodings must be 0 where masked."""
-        outputs: Tensor = self.core(encoded, mask.unsqueeze(2))
+        """Return the outputs, not activated; encodings (B, T, K + ...) must be 0 where masked."""
+        flags = mask.unsqueeze(2)
+        if hasattr(self, "encoder"):
+            n_labels = self._n_labels
+            projected = self.encoder["projection"](encoded[:, :, n_labels:]) * flags
+            encoded = torch.cat([encoded[:, :, :n_labels], self.dropout(projected)], dim=2)
+        outputs: Tensor = self.core(encoded, flags)
         return outputs
 
 

@@ -22,6 +22,8 @@ class TemporalParams:
     Attributes:
         parts: its input; None takes the task's default, as for perceptrons (`training.params.default_parts`).
         causal: scores rest on the past alone.
+        projected: numbers of a linear layer on the backbone's outputs that the network sees beside the perceptron's; 0
+            for none. Few outputs are seen as they are (`heads.temporal_encoder.MOST_PASSED`).
         hidden: numbers in each hidden state of the network.
         layers: of the network; None takes the model's default. A TCN's default reaches as far as
             the window does.
@@ -40,6 +42,7 @@ class TemporalParams:
 
     parts: tuple[FeaturePart, ...] | None = None
     causal: bool = False
+    projected: int = 0
     hidden: int = 32
     layers: int | None = None
     window_s: float = 8.0
@@ -56,7 +59,7 @@ class TemporalParams:
 
     def __post_init__(self) -> None:
         wrong = [name for name in ("epochs", "patience", "batch_size", "hidden") if getattr(self, name) < 1]
-        wrong += [name for name in ("weight_decay", "seed") if getattr(self, name) < 0]
+        wrong += [name for name in ("weight_decay", "seed", "projected") if getattr(self, name) < 0]
         wrong += [name for name in ("learning_rate", "window_s") if not getattr(self, name) > 0]
         wrong += [name for name in ("dropout", "frame_dropout", "average") if not 0 <= getattr(self, name) < 1]
         wrong += [name for name, most in MOST.items() if getattr(self, name) > most]
@@ -92,7 +95,9 @@ class TemporalParams:
 
 DEFAULTS: Final = {
     Task.VA: TemporalParams(epochs=20, batch_size=4096),
-    Task.EXPR: TemporalParams(epochs=20),
+    Task.EXPR: TemporalParams(
+        projected=64, hidden=64, epochs=12, patience=4, weight_decay=0.1, dropout=0.3, frame_dropout=0.1
+    ),
     Task.AU: TemporalParams(window_s=4.0, epochs=20),
 }
 """Chosen on synthetic data (docs/training.md)."""

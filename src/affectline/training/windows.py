@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -11,12 +11,17 @@ from numpy.typing import NDArray
 
 from affectline.datasets.labelled import LabelledSequence, LabelledTables
 from affectline.evaluation.sequence_scores import USUAL_INTERVAL_S
+from affectline.features import FeatureTable
 from affectline.heads.temporal_spec import TemporalSpec
 from affectline.heads.time_grid import PlacedRows, distinct, links, pieces, places
 from affectline.pipeline import in_background
 from affectline.records import FloatArray
 
 _READ_AHEAD: Final = 4
+
+
+Beside = Callable[[FeatureTable, NDArray[np.intp]], FloatArray]
+"""Gives numbers (n, D), float32, for n rows of a table."""
 
 
 class WindowBatch(NamedTuple):
@@ -51,10 +56,14 @@ class Windows:
         data: of one backbone.
         encoded: of each sequence: the encodings of its rows, shape (r, d), float32.
         spec: of the head.
+        beside: gives more numbers for rows of a table, which are read as they are needed and follow the encodings.
     """
 
-    def __init__(self, data: LabelledTables, encoded: Sequence[FloatArray], spec: TemporalSpec) -> None:
+    def __init__(
+        self, data: LabelledTables, encoded: Sequence[FloatArray], spec: TemporalSpec, beside: Beside | None = None
+    ) -> None:
         self._spec = spec
+        self._beside = beside
         pairs = zip(data.sequences, encoded, strict=True)
         self._runs = [run for one, values in pairs for run in _runs_of(one, values, spec)]
 
@@ -75,7 +84,7 @@ class Windows:
             yield from batches
 
     def _batch(self, chosen: Sequence[tuple[_Run, int]]) -> WindowBatch:
-        found = [run.window(start, self._spec) for run, start in chosen]
+        found = [run.window(start, self._spec, self._beside) for run, start in chosen]
         numbers = np.repeat(np.arange(len(found)), [len(one.target) for one in found])
         return WindowBatch(
             np.stack([one.inputs for one in found]),
@@ -109,12 +118,16 @@ class _Run:
     """A run of rows of one face, with their places on the grid.
 
     Attributes:
+        table: the features.
+        rows: shape (m,), row numbers.
         values: shape (m, d), float32, the encodings of the rows.
         place, is_linked: shape (m,), of `time_grid.PlacedRows`.
         label_place: shape (n,), increasing: where the labelled rows lie.
         target: shape (n, ...), their labels.
     """
 
+    table: FeatureTable
+    rows: NDArray[np.intp]
     values: FloatArray
     place: NDArray[np.float64]
     is_linked: NDArray[np.bool_]
@@ -125,13 +138,16 @@ class _Run:
     def n_steps(self) -> int:
         return int(self.place[-1]) + 1
 
-    def window(self, start: int, spec: TemporalSpec) -> WindowBatch:
+    def window(self, start: int, spec: TemporalSpec, beside: Beside | None) -> WindowBatch:
         """Return one window that begins at a step, as a batch without the first axis of inputs and mask."""
         stop = start + spec.window
         first = max(0, int(np.searchsorted(self.place, start, side="right")) - 1)
         last = int(np.searchsorted(self.place, stop)) + 1
         near = slice(first, max(last, first + 1))
-        inputs, mask = PlacedRows(self.place[near], self.is_linked[near], self.values[near]).on_grid(start, stop)
+        values = self.values[near]
+        if beside is not None:
+            values = np.concatenate([values, beside(self.table, self.rows[near])], axis=1)
+        inputs, mask = PlacedRows(self.place[near], self.is_linked[near], values).on_grid(start, stop)
         here = slice(*np.searchsorted(self.label_place, (start, stop)))
         place = self.label_place[here] - start
         before = place.astype(np.intp)
@@ -159,6 +175,8 @@ def _runs_of(one: LabelledSequence, values: FloatArray, spec: TemporalSpec) -> I
             is_labelled = label[inside] >= 0
             if is_labelled.any():
                 yield _Run(
+                    table,
+                    one.rows[inside[is_new]],
                     values[inside[is_new]],
                     place[is_new],
                     links(place[is_new]),
