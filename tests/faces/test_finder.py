@@ -266,10 +266,10 @@ class TestBetweenSearches:
             detector.show(*[shifted(box, n) for box in (LEFT, RIGHT)])
             faces = finder.find(frame(n / 25, rgb))
             assert ids(faces) == [1, 2]
-            assert [face.is_detected for face in faces] == [n % 3 == 0] * 2
+            assert [face.is_detected for face in faces] == [n < 3 or n % 3 == 2] * 2
             assert [face.score for face in faces] == pytest.approx([0.9] * 2)
             np.testing.assert_allclose(faces[0].box_xyxy, shifted(RIGHT, n), atol=0.7)
-        assert len(detector.calls) == 3
+        assert len(detector.calls) == 5
 
     def test_left_open_a_search_comes_within_its_time(self) -> None:
         for rate, every in ((25, 4), (60, 10), (5, 1)):
@@ -277,7 +277,7 @@ class TestBetweenSearches:
             detector.show(LEFT)
             finder = FaceFinder(detector, detect_every=None)
             searched = [finder.find(frame(n / rate, rgb))[0].is_detected for n, rgb in enumerate(film(24, shift=0))]
-            assert searched == [n % every == 0 for n in range(24)]
+            assert searched == [n < 3 or (n - 2) % every == 0 for n in range(24)]
 
     def test_a_missing_face_is_searched_for_in_every_frame(self) -> None:
         detector = ScriptedDetector()
@@ -296,11 +296,20 @@ class TestBetweenSearches:
         detector.show(LEFT)
         finder = FaceFinder(detector, detect_every=100)
         still = film(1)[0]
-        finder.find(frame(0, still))
-        assert not finder.find(frame(0.04, still))[0].is_detected
+        assert [finder.find(frame(n / 25, still))[0].is_detected for n in range(4)] == [True, True, True, False]
         changed = still.copy()
         changed[10:90, 10:80] = film(2, shift=37)[1][10:90, 10:80]
-        assert finder.find(frame(0.08, changed))[0].is_detected
+        assert finder.find(frame(0.16, changed))[0].is_detected
+
+    def test_a_face_that_is_detected_once_is_not_followed(self) -> None:
+        detector = ScriptedDetector()
+        finder = FaceFinder(detector, detect_every=10)
+        found = []
+        for n, rgb in enumerate(film(20, shift=0)):
+            detector.show(*[RIGHT, LEFT][: 2 if n == 12 else 1])
+            found.append(len(finder.find(frame(n / 25, rgb))))
+        # Searched in frames 0, 1, 2, 12 and, for the new face, 13.
+        assert found == [1] * 12 + [2] + [1] * 7
 
     def test_no_face_needs_no_search_before_it_is_due(self) -> None:
         detector = ScriptedDetector()
@@ -315,11 +324,11 @@ class TestBetweenSearches:
         detector = ScriptedDetector()
         detector.show(LEFT)
         finder = FaceFinder(detector, detect_every=100)
-        pictures = film(4, shift=0)
+        pictures = film(6, shift=0)
         detected = [
-            finder.find(frame(n / 25, rgb), must_search=n == 2)[0].is_detected for n, rgb in enumerate(pictures)
+            finder.find(frame(n / 25, rgb), must_search=n == 4)[0].is_detected for n, rgb in enumerate(pictures)
         ]
-        assert detected == [True, False, True, False]
+        assert detected == [True, True, True, False, True, False]
 
     def test_a_restored_finder_that_is_told_to_search_goes_on_like_one_that_was_told_so(self) -> None:
         def make(detector: ScriptedDetector) -> FaceFinder:

@@ -99,9 +99,9 @@ def test_one_face_that_is_not_sure_is_enough() -> None:
 def test_a_face_that_goes_far_is_detected_anew() -> None:
     first = texture()
     flow = FaceFlow(first, BOX[None], POINTS[None])
-    results = [flow.move(moved(first, (7 * step, 0))) for step in range(1, 7)]
-    # Half of its side is 40 px.
-    assert [result is not None for result in results] == [True] * 5 + [False]
+    results = [flow.move(moved(first, (6 * step, 0))) for step in range(1, 6)]
+    # The box is 80 px high: from 28 px on.
+    assert [result is not None for result in results] == [True] * 4 + [False]
 
 
 def test_no_faces_are_always_sure() -> None:

@@ -59,6 +59,7 @@ class TrackState(TypedDict):
     is_followed: bool
     larger_since_s: float | None
     is_cut_off: bool
+    detection_count: int
 
 
 @dataclass(slots=True, eq=False)
@@ -73,6 +74,7 @@ class Track:
         is_followed: it has one of the places that `max_faces` allows.
         larger_since_s: since when it has been clearly larger than a followed face, if it waits for a place.
         is_cut_off: a cut came since it was last seen.
+        detection_count: in how many frames it was detected, not followed by its pixels.
     """
 
     motion: BoxMotion
@@ -82,6 +84,7 @@ class Track:
     is_followed: bool = False
     larger_since_s: float | None = None
     is_cut_off: bool = False
+    detection_count: int = 1
 
     @property
     def last_seen_s(self) -> float:
@@ -108,6 +111,7 @@ class Track:
             "is_followed": self.is_followed,
             "larger_since_s": self.larger_since_s,
             "is_cut_off": self.is_cut_off,
+            "detection_count": self.detection_count,
         }
 
     @classmethod
@@ -122,6 +126,7 @@ class Track:
             state["is_followed"],
             state["larger_since_s"],
             state["is_cut_off"],
+            state["detection_count"],
         )
 
 

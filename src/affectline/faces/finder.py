@@ -52,7 +52,8 @@ class FaceFinder:
             detector: searches single frames.
             max_faces: keep at most so many, the largest; None keeps all. See `TrackerSettings`.
             detect_every: of so many frames at least one is searched; in those between, faces are followed by their
-                pixels (`faces.flow`), as long as that is sure and none is missing. None: one in `DETECT_S`.
+                pixels (`faces.flow`), as long as that is sure, none is new and none is missing. None: one frame in
+                `DETECT_S`.
 
         Raises:
             InputError: `max_faces` or `detect_every` is below 1.
@@ -141,7 +142,7 @@ class FaceFinder:
 
     def _carry(self, rgb: UInt8Array, time_s: float) -> list[Face] | None:
         """Return the faces of the last frame where flow brings them; None where a search is due."""
-        if self._flow is None or self._tracker.is_missing(time_s):
+        if self._flow is None or not self._tracker.is_certain or self._tracker.is_missing(time_s):
             return None
         is_due = (
             time_s - self._detected_s > DETECT_S

@@ -31,7 +31,7 @@ _FEWEST_SURE: Final = 0.5
 _LARGEST_STEP: Final = 0.25
 """Face sides from one frame to the next; beyond that flow is a guess."""
 
-_FARTHEST: Final = 0.5
+_FARTHEST: Final = 0.35
 """Face sides from where the face was detected; further on it is detected anew."""
 
 _LARGEST_GROWTH: Final = 1.15

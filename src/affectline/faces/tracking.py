@@ -24,6 +24,10 @@ TAKE_OVER_AREA = 1.5
 TAKE_OVER_S = 1.0
 """With `max_faces`, and for how long: two faces of about one size do not take turns."""
 
+CERTAIN_FROM = 3
+"""Frames in which a face must have been detected before it is followed by its pixels: a false alarm is soon gone, but
+its pixels stay."""
+
 _FAINT_MAX_COST = 0.5
 """Faint detections are often background: they continue a face only where it just was, looking as it did."""
 
@@ -174,6 +178,7 @@ class Tracker:
             if is_alone[row]:
                 track.learn_look(sight.time_s, sight.looks[row])
             track.motion.observe(sight.time_s, sight.boxes_xyxy[row])
+            track.detection_count += 1
         for track in self._tracks:
             track.is_cut_off = track not in seen and (track.is_cut_off or sight.is_cut)
         alive = [track for track in self._tracks if track in seen or self._is_alive(track, sight.time_s)]
@@ -199,6 +204,11 @@ class Tracker:
         boxes = np.array([one.box_xyxy for one in self._in_sight], np.float32).reshape(-1, 4)
         keypoints = np.array([one.keypoints for one in self._in_sight], np.float32)
         return boxes, keypoints.reshape(-1, len(KEYPOINTS), 2)
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether every track in the last frame was detected in `CERTAIN_FROM` frames or more."""
+        return all(one.track.detection_count >= CERTAIN_FROM for one in self._in_sight)
 
     def is_missing(self, time_s: float) -> bool:
         """Return whether a followed face was not in the last frame and is still awaited."""
