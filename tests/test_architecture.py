@@ -15,7 +15,7 @@ ROOT = Path(affectline.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = [
-    {"errors", "labels", "records", "progress", "atomic_file", "json_records"},
+    {"errors", "labels", "records", "progress", "atomic_file", "json_records", "runtime"},
     {"assets", "pipeline", "video", "images", "inputs", "faces", "backbones", "postprocess", "features", "metrics"}
     | {"heads", "schema"},
     {"table_files", "provenance", "timeline", "part", "landmark_file"},
@@ -29,6 +29,7 @@ LAYERS = [
         "observe",
         "analysis",
         "doctor",
+        "runtime_check",
         "extract",
         "datasets",
     },

@@ -233,6 +233,7 @@ class _Job:
             "max faces": str(options.max_faces),
             "sequence": str(options.sequence_fps),
             "device": options.device,
+            "precision": ", ".join(one.runtime.precision.value for one in self.models.backbones),
             **{f"sampling {name}": str(value) for name, value in asdict(options.sampling).items()},
         }
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from affectline.assets import fetch
-from affectline.backbones.network import Network, expose_embedding
+from affectline.backbones.network import Network, expose_embedding, open_network
 from affectline.backbones.preprocess import Preprocessor
 from affectline.backbones.registry import BACKBONES
 from affectline.backbones.spec import (
@@ -22,12 +23,16 @@ from affectline.backbones.spec import (
     Form,
     parse_description,
 )
-from affectline.errors import InputFileError, ModelFileError, ShapeError, UnknownNameError
+from affectline.errors import InputError, InputFileError, ModelFileError, ShapeError, UnknownNameError
 from affectline.labels import VALENCE_AROUSAL
 from affectline.records import FaceFeatures, FloatArray, UInt8Array
+from affectline.runtime import DEFAULT_RUNTIME, Precision, Runtime
 
 METADATA_KEY: Final = "affectline"
 """Under which a file in the affectline form keeps its description."""
+
+INT8_SUFFIX: Final = ".int8.onnx"
+"""Behind a backbone's name, of the file that holds it in 8 bits."""
 
 MAX_BATCH_PIXELS: Final = 4 * 224 * 224
 """Pixels that a network gets at once on a CPU, 4 crops of 224 px or 21 of 96 px: more are no faster, and an
@@ -37,42 +42,79 @@ MAX_BATCH: Final = 64
 """Crops that are prepared at once, and that a network gets at once on a GPU."""
 
 
-def load_backbone(
-    name_or_path: str | Path, *, device: str = "cpu", offline: bool = False, threads: int | None = None
-) -> Backbone:
+def load_backbone(name_or_path: str | Path, runtime: Runtime = DEFAULT_RUNTIME, *, offline: bool = False) -> Backbone:
     """Return a backbone that is ready to run.
+
+    A file that holds 8-bit weights is run with them; its runtime says so whatever was asked for.
 
     Args:
         name_or_path: a name in `BACKBONES` or an ONNX file in one of the two forms of docs/backbones.md.
-        device: `cpu` or `cuda`.
+        runtime: what runs it, and how. For int8, `NAME.int8.onnx` beside the file is taken.
         offline: fetch nothing.
-        threads: how many the network may use; all cores if None.
 
     Raises:
         UnknownNameError: it is neither a known name nor a file.
         InputFileError: the file cannot be read.
         AssetError: a known backbone's file is not here and cannot be fetched, or is damaged.
-        ModelFileError: the file is damaged, has the wrong shape or lacks its description.
+        ModelFileError: the file is damaged, has the wrong shape or lacks its description; or int8 is wanted and there
+            is no such file.
         MissingExtraError: the device needs another installation.
-        InputError: no such device.
+        InputError: the device or the processor cannot compute in the precision.
     """
     known = BACKBONES.get(str(name_or_path))
     path = Path(name_or_path) if known is None else fetch(known.name, offline=offline)
     if not path.is_file():
         raise UnknownNameError(f"{name_or_path} is neither a file nor one of the backbones {', '.join(BACKBONES)}")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputFileError(f"cannot read {path}: {error.strerror}") from error
-    digest = hashlib.sha256(content).hexdigest()
+    file, content = _choose_form(path, runtime.precision)
+    if is_quantised(content):
+        runtime = _as_int8(runtime, file)
+    place, digest = str(file), hashlib.sha256(content).hexdigest()
     if known is None or known.form is Form.AFFECTLINE:
-        network = Network(content, str(path), device, threads)
+        network = open_network(content, place, runtime)
         text = network.metadata.get(METADATA_KEY)
         if text is not None:
-            place = f'metadata_props["{METADATA_KEY}"] of {path}'
-            return Backbone(network, parse_description(text, Form.AFFECTLINE, place), digest)
+            where = f'metadata_props["{METADATA_KEY}"] of {place}'
+            return Backbone(network, parse_description(text, Form.AFFECTLINE, where), digest)
     spec = known or _read_sidecar(path)
-    return Backbone(Network(expose_embedding(content, str(path)), str(path), device, threads), spec, digest)
+    return Backbone(open_network(expose_embedding(content, place), place, runtime), spec, digest)
+
+
+def _choose_form(path: Path, precision: Precision) -> tuple[Path, bytes]:
+    """Return the file that is run, and its content: the one that was named or, for int8, the one beside it."""
+    content = _read(path)
+    if precision is not Precision.INT8 or is_quantised(content):
+        return path, content
+    small = path.with_name(f"{path.stem}{INT8_SUFFIX}")
+    if not small.is_file():
+        raise ModelFileError(
+            f"precision int8 needs {small}, which is not there: {path.name} holds 32-bit weights. `affectline finetune "
+            "--int8` writes it; docs/backbones.md tells how to make it of another file. Or leave out --precision"
+        )
+    content = _read(small)
+    if not is_quantised(content):
+        raise ModelFileError(f"{small} holds no 8-bit weights; remove it, or make it again with affectline finetune")
+    return small, content
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputFileError(f"cannot read {path}: {error.strerror}") from error
+
+
+def is_quantised(content: bytes) -> bool:
+    """Return whether an ONNX file holds 8-bit weights or activations with their scales.
+
+    The names of operators stand in the file as they are; that weights spell one of them by chance is not to be feared.
+    """
+    return b"DequantizeLinear" in content
+
+
+def _as_int8(runtime: Runtime, path: Path) -> Runtime:
+    if runtime.precision is Precision.BF16:
+        raise InputError(f"{path} holds 8-bit weights and cannot be run in bf16; name the file that it was made of")
+    return replace(runtime, precision=Precision.INT8)
 
 
 def _read_sidecar(path: Path) -> BackboneSpec:
@@ -95,6 +137,7 @@ class Backbone:
     Attributes:
         spec: how crops are made and outputs are read.
         digest: sha256 of the file, hexadecimal.
+        runtime: what runs it, and how.
 
     Raises:
         ModelFileError: inputs or outputs of the network do not fit the spec.
@@ -103,6 +146,7 @@ class Backbone:
     def __init__(self, network: Network, spec: BackboneSpec, digest: str) -> None:
         self.spec = spec
         self.digest = digest
+        self.runtime = network.runtime
         self._network = network
         self._preprocess = Preprocessor(spec)
         self._output_names = _output_names(network, spec)
@@ -229,4 +273,4 @@ def _batch_size(network: Network, spec: BackboneSpec) -> int:
         )
     if batch == 1:
         return 1
-    return max(2, MAX_BATCH_PIXELS // spec.size**2) if network.device == "cpu" else MAX_BATCH
+    return MAX_BATCH if network.runtime.device.is_gpu else max(2, MAX_BATCH_PIXELS // spec.size**2)

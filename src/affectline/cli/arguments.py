@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from affectline.datasets.loading import DataOptions
     from affectline.features import CropKind
     from affectline.heads.head_file import OpaqueOpener
-    from affectline.postprocess.smoothing import SmoothingMode
+    from affectline.postprocess.smoothing import Smoothing, SmoothingChoice, SmoothingMode
 
 TASK = Annotated[str, typer.Argument(metavar="TASK", help="va, expr or au.")]
 STORE = Annotated[Path, typer.Option("--store", metavar="DIR", help="Feature store that `affectline extract` made.")]
@@ -35,6 +35,14 @@ VAL_LIST = Annotated[
     typer.Option("--val-list", metavar="FILE", help="Video names to validate on, instead of Validation_Set."),
 ]
 SEED = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of everything that is drawn at random.")]
+DEVICE = Annotated[str, typer.Option(help="What runs the backbones: cpu, openvino, cuda or tensorrt.")]
+PRECISION = Annotated[
+    str, typer.Option(help="What they compute with: fp32, bf16 or int8, where the device can (docs/backbones.md).")
+]
+OFFLINE = Annotated[bool, typer.Option("--offline", help="Use no network.")]
+THREADS = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Cores that a backbone may use; all if left out.")
+]
 TRUST_PICKLE = Annotated[
     list[str] | None,
     typer.Option("--trust-pickle", metavar="SHA256", help="Open the automl head with this pickle (docs/automl.md)."),
@@ -115,3 +123,15 @@ def parse_filter(text: str) -> SmoothingMode:
     if text not in FILTERS:
         raise InputError(f"no filter {text!r}; choose {', '.join(FILTERS)}")
     return FILTERS[text]
+
+
+def parse_smoothing(radii: str | None, filter_name: str | None) -> Smoothing | SmoothingChoice:
+    """Return the smoothing that `--smooth` and `--filter` ask for; what they leave open is the head's.
+
+    Raises:
+        InputError: one of them is not understood.
+    """
+    from affectline.postprocess.smoothing import SmoothingChoice
+
+    mode = None if filter_name is None else parse_filter(filter_name)
+    return SmoothingChoice(mode=mode) if radii is None else SmoothingChoice.parse(radii, mode)

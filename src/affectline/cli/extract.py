@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from affectline.cli.arguments import DEVICE, OFFLINE, PRECISION, THREADS
 from affectline.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 from affectline.cli.text_table import counted
 
@@ -25,8 +26,10 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     ] = None,
     crop_fps: Annotated[float, typer.Option(metavar="F", help="Rate of crops without their videos.")] = 30.0,
     max_faces: Annotated[int | None, typer.Option(min=1, help="Of a video: the N largest faces only.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    offline: Annotated[bool, typer.Option("--offline", help="Use no network.")] = False,
+    device: DEVICE = "cpu",
+    precision: PRECISION = "fp32",
+    threads: THREADS = None,
+    offline: OFFLINE = False,
     again: Annotated[bool, typer.Option("--again", help="Redo what is there already.")] = False,
 ) -> None:
     """Run a backbone on every face of videos or crops; finished ones are skipped, so that a killed run goes on."""
@@ -38,7 +41,16 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     from affectline.features.store import FeatureStore
 
     options = ExtractOptions(
-        backbone or DEFAULT_BACKBONE, detector or DEFAULT_DETECTOR, max_faces, crop_fps, videos, device, offline, again
+        backbone=backbone or DEFAULT_BACKBONE,
+        detector=detector or DEFAULT_DETECTOR,
+        max_faces=max_faces,
+        crop_fps=crop_fps,
+        videos=videos,
+        device=device,
+        precision=precision,
+        threads=threads,
+        offline=offline,
+        again=again,
     )
     sources = find_sources(inputs, parse_crops(crops))
     extractor = load_extractor(options, sources)

@@ -22,6 +22,7 @@ from affectline.features.store import FeatureStore, read_info
 from affectline.features.writer import FeatureWriter
 from affectline.progress import ProgressHook, ignore_progress
 from affectline.records import FaceFeatures
+from affectline.runtime import Device, Precision, Runtime
 from affectline.video import open_video
 
 MAX_NAMED = 3
@@ -38,7 +39,9 @@ class ExtractOptions:
         max_faces: in videos, the N largest faces only; None follows all.
         crop_fps: frames a second of crops without their video: the times are nominal.
         videos: folder of the videos that crops were cut from: the times are theirs.
-        device: `cpu` or `cuda`.
+        device: what runs the backbone: `cpu`, `openvino`, `cuda` or `tensorrt`.
+        precision: what it computes with: `fp32`, or `bf16` or `int8` where the device can.
+        threads: how many cores it may use; None for all.
         offline: never use the network.
         again: make features anew that are there already.
     """
@@ -48,11 +51,19 @@ class ExtractOptions:
     max_faces: int | None = None
     crop_fps: float = 30.0
     videos: Path | None = None
-    device: str = "cpu"
+    device: str = Device.CPU.value
+    precision: str = Precision.FP32.value
+    threads: int | None = None
     offline: bool = False
     again: bool = False
 
+    @property
+    def runtime(self) -> Runtime:
+        """What runs the backbone, and how."""
+        return Runtime.parse(self.device, self.precision, self.threads)
+
     def __post_init__(self) -> None:
+        Runtime.parse(self.device, self.precision, self.threads)
         if not 0 < self.crop_fps < 1000:  # noqa: PLR2004 - faster than any camera of faces
             raise InputError(f"the rate of crops must be above 0 and below 1000 frames a second, got {self.crop_fps}")
         if self.videos is not None and not self.videos.is_dir():
@@ -114,6 +125,7 @@ class Extractor:
             affectline=__version__,
             source=fingerprint(source.path, *self.times_from(source)),
             max_faces=self.options.max_faces if is_video else None,
+            precision=self.backbone.runtime.precision,
         )
 
     def times_from(self, source: ExtractSource) -> tuple[Path, ...]:
@@ -127,7 +139,7 @@ def load_extractor(options: ExtractOptions, sources: Sequence[ExtractSource]) ->
     """Load the networks that these inputs need; errors as `analysis.load_models`."""
     needs_detector = any(source.kind is CropKind.DETECTED for source in sources)
     return Extractor(
-        load_backbone(options.backbone, device=options.device, offline=options.offline),
+        load_backbone(options.backbone, options.runtime, offline=options.offline),
         load_detector(options.detector, offline=options.offline) if needs_detector else None,
         options,
     )
