@@ -24,9 +24,9 @@ from onnx import numpy_helper
 from scipy.optimize import minimize_scalar
 
 from affectline.backbones import BACKBONES
+from affectline.backbones.files import METADATA_KEY
 from affectline.backbones.network import open_network
 from affectline.backbones.preprocess import Preprocessor
-from affectline.backbones.session import METADATA_KEY
 from affectline.backbones.spec import describe
 from affectline.evaluation.calibration import calibration_error
 from affectline.heads.pretrained import expression_probabilities

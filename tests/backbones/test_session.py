@@ -162,8 +162,8 @@ class TestFiles:
 
     def test_registered_file_needs_no_description(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = save(tmp_path, tiny_network())
-        monkeypatch.setattr("affectline.backbones.session.fetch", lambda name, *, offline: path)
-        monkeypatch.setattr("affectline.backbones.session.BACKBONES", {"tiny": SPEC})
+        monkeypatch.setattr("affectline.backbones.files.fetch", lambda name, *, offline: path)
+        monkeypatch.setattr("affectline.backbones.files.BACKBONES", {"tiny": SPEC})
         assert load_backbone("tiny").spec == SPEC
 
 

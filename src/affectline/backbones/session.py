@@ -10,29 +10,21 @@ from typing import Final
 
 import numpy as np
 
-from affectline.assets import fetch
+from affectline.backbones.files import METADATA_KEY, find_backbone, is_quantised
 from affectline.backbones.network import Network, expose_embedding, open_network
 from affectline.backbones.preprocess import Preprocessor
-from affectline.backbones.registry import BACKBONES
 from affectline.backbones.spec import (
     ACTION_UNIT_OUTPUT,
     EMBEDDING_OUTPUT,
-    EXAMPLE_DESCRIPTION,
     EXPRESSION_OUTPUT,
     BackboneSpec,
     Form,
     parse_description,
 )
-from affectline.errors import InputError, InputFileError, ModelFileError, ShapeError, UnknownNameError
+from affectline.errors import InputError, ModelFileError, ShapeError
 from affectline.labels import VALENCE_AROUSAL
 from affectline.records import FaceFeatures, FloatArray, UInt8Array
 from affectline.runtime import DEFAULT_RUNTIME, Precision, Runtime
-
-METADATA_KEY: Final = "affectline"
-"""Under which a file in the affectline form keeps its description."""
-
-INT8_SUFFIX: Final = ".int8.onnx"
-"""Behind a backbone's name, of the file that holds it in 8 bits."""
 
 MAX_BATCH_PIXELS: Final = 4 * 224 * 224
 """Pixels that a network gets at once on a CPU, 4 crops of 224 px or 21 of 96 px: more are no faster, and an
@@ -49,7 +41,7 @@ def load_backbone(name_or_path: str | Path, runtime: Runtime = DEFAULT_RUNTIME, 
 
     Args:
         name_or_path: a name in `BACKBONES` or an ONNX file in one of the two forms of docs/backbones.md.
-        runtime: what runs it, and how. For int8, `NAME.int8.onnx` beside the file is taken.
+        runtime: what runs it, and how. For int8, `NAME.int8.onnx` is taken (`BackboneFile.int8_path`).
         offline: fetch nothing.
 
     Raises:
@@ -61,74 +53,25 @@ def load_backbone(name_or_path: str | Path, runtime: Runtime = DEFAULT_RUNTIME, 
         MissingExtraError: the device needs another installation.
         InputError: the device or the processor cannot compute in the precision.
     """
-    known = BACKBONES.get(str(name_or_path))
-    path = Path(name_or_path) if known is None else fetch(known.name, offline=offline)
-    if not path.is_file():
-        raise UnknownNameError(f"{name_or_path} is neither a file nor one of the backbones {', '.join(BACKBONES)}")
-    file, content = _choose_form(path, runtime.precision)
+    file = find_backbone(name_or_path, offline=offline)
+    path, content = file.read_int8() if runtime.precision is Precision.INT8 else (file.path, file.read())
     if is_quantised(content):
-        runtime = _as_int8(runtime, file)
-    place, digest = str(file), hashlib.sha256(content).hexdigest()
-    if known is None or known.form is Form.AFFECTLINE:
+        runtime = _as_int8(runtime, path)
+    place, digest = str(path), hashlib.sha256(content).hexdigest()
+    if file.known is None or file.known.form is Form.AFFECTLINE:
         network = open_network(content, place, runtime)
         text = network.metadata.get(METADATA_KEY)
         if text is not None:
             where = f'metadata_props["{METADATA_KEY}"] of {place}'
             return Backbone(network, parse_description(text, Form.AFFECTLINE, where), digest)
-    spec = known or _read_sidecar(path)
+    spec = file.sidecar()
     return Backbone(open_network(expose_embedding(content, place), place, runtime), spec, digest)
-
-
-def _choose_form(path: Path, precision: Precision) -> tuple[Path, bytes]:
-    """Return the file that is run, and its content: the one that was named or, for int8, the one beside it."""
-    content = _read(path)
-    if precision is not Precision.INT8 or is_quantised(content):
-        return path, content
-    small = path.with_name(f"{path.stem}{INT8_SUFFIX}")
-    if not small.is_file():
-        raise ModelFileError(
-            f"precision int8 needs {small}, which is not there: {path.name} holds 32-bit weights. `affectline finetune "
-            "--int8` writes it; docs/backbones.md tells how to make it of another file. Or leave out --precision"
-        )
-    content = _read(small)
-    if not is_quantised(content):
-        raise ModelFileError(f"{small} holds no 8-bit weights; remove it, or make it again with affectline finetune")
-    return small, content
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputFileError(f"cannot read {path}: {error.strerror}") from error
-
-
-def is_quantised(content: bytes) -> bool:
-    """Return whether an ONNX file holds 8-bit weights or activations with their scales.
-
-    The names of operators stand in the file as they are; that weights spell one of them by chance is not to be feared.
-    """
-    return b"DequantizeLinear" in content
 
 
 def _as_int8(runtime: Runtime, path: Path) -> Runtime:
     if runtime.precision is Precision.BF16:
         raise InputError(f"{path} holds 8-bit weights and cannot be run in bf16; name the file that it was made of")
     return replace(runtime, precision=Precision.INT8)
-
-
-def _read_sidecar(path: Path) -> BackboneSpec:
-    sidecar = path.with_suffix(".json")
-    try:
-        text = sidecar.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise ModelFileError(
-            f'{path} says nothing of itself: it has no metadata_props["{METADATA_KEY}"] and no {sidecar.name} beside '
-            f"it; write that file, for example {EXAMPLE_DESCRIPTION}"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelFileError(f"cannot read {sidecar}: {error}") from error
-    return parse_description(text, Form.EMOTIEFFLIB, str(sidecar))
 
 
 class Backbone:

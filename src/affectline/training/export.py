@@ -16,8 +16,8 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from affectline.atomic_file import complete_file
+from affectline.backbones.files import METADATA_KEY
 from affectline.backbones.network import open_network
-from affectline.backbones.session import METADATA_KEY
 from affectline.backbones.spec import BackboneSpec, describe
 from affectline.errors import ModelFileError
 from affectline.labels import Task
