@@ -15,7 +15,7 @@ ROOT = Path(affectline.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = [
-    {"errors", "labels", "records", "progress", "atomic_file", "json_records", "runtime"},
+    {"errors", "labels", "records", "progress", "atomic_file", "json_records", "runtime", "process_memory"},
     {"assets", "pipeline", "video", "images", "inputs", "faces", "backbones", "postprocess", "features", "metrics"}
     | {"heads", "schema"},
     {"table_files", "provenance", "timeline", "part", "landmark_file"},
@@ -30,6 +30,7 @@ LAYERS = [
         "analysis",
         "doctor",
         "runtime_check",
+        "bench",
         "extract",
         "datasets",
     },
