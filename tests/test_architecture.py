@@ -16,7 +16,19 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = [
     {"errors", "labels", "records", "progress", "atomic_file", "json_records", "runtime", "process_memory"},
-    {"assets", "pipeline", "video", "images", "inputs", "faces", "backbones", "postprocess", "features", "metrics"}
+    {
+        "assets",
+        "pipeline",
+        "video",
+        "images",
+        "inputs",
+        "remote",
+        "faces",
+        "backbones",
+        "postprocess",
+        "features",
+        "metrics",
+    }
     | {"heads", "schema"},
     {"table_files", "provenance", "timeline", "part", "landmark_file"},
     {"report"},
@@ -34,7 +46,7 @@ LAYERS = [
         "extract",
         "datasets",
     },
-    {"job_index", "jobs", "evaluation"},
+    {"job_index", "jobs", "jobs_on_ray", "evaluation"},
     {"training"},
     {"experiments"},
     {"cli"},

@@ -15,7 +15,7 @@ from affectline.backbones.openvino_network import can_bf16
 from affectline.describe import DEPENDENCIES
 from affectline.errors import OutputError
 from affectline.inputs import expand_inputs
-from affectline.job_index import JobResult
+from affectline.job_index import JobIndex, JobResult
 from affectline.jobs import OutputOptions, run_jobs
 from affectline.postprocess.smoothing import Smoothing
 from faces_on_video import scenery, write_video
@@ -103,10 +103,10 @@ def test_results_never_go_into_the_input(tmp_path: Path) -> None:
 def test_an_index_that_cannot_be_written_stops_nothing(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(folder: Path, result: JobResult) -> None:
-        raise OutputError(f"cannot write {folder}/index.csv: No space left on device")
+    def refuse(index: JobIndex) -> None:
+        raise OutputError("cannot write out/index.csv: No space left on device")
 
-    monkeypatch.setattr("affectline.jobs.record_result", refuse)
+    monkeypatch.setattr(JobIndex, "_save", refuse)
     gone, done = run([tmp_path / "gone.mp4", clip], tmp_path)
     assert "no such file" in gone.message
     assert (done.status, "index.csv" in done.message) == ("done", True)

@@ -44,7 +44,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     from affectline.cli.arguments import opaque_opener, parse_smoothing
     from affectline.cli.progress import Progress
     from affectline.faces.registry import DEFAULT_DETECTOR
-    from affectline.inputs import expand_inputs
+    from affectline.inputs import expand_urls
     from affectline.jobs import OutputOptions, parse_formats, run_jobs
     from affectline.options import AnalyzeOptions
     from affectline.video import Sampling
@@ -67,7 +67,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     saving = OutputOptions(output, parse_formats(formats), video, save_landmarks, resume)
     try:
         with Progress() as progress:
-            results = run_jobs(expand_inputs(inputs, sequence), options, saving, progress, opaque_opener(trust_pickle))
+            results = run_jobs(expand_urls(inputs, sequence), options, saving, progress, opaque_opener(trust_pickle))
     except KeyboardInterrupt:
         typer.echo("interrupted; whole rows are kept: run the same command with --resume to go on", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
