@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -168,15 +168,20 @@ def test_a_model_that_cannot_be_loaded_ends_it_all(videos: Path, tmp_path: Path)
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def lose(number: int, is_retry: bool) -> int:
-    """Kill the worker at 2 always, at 1 the first time; else return the square."""
-    if number == 2 or (number == 1 and not is_retry):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number**2
+def make_lose() -> Callable[[int, bool], int]:
+    """Return a function that Ray can send: workers do not find the modules of the tests."""
+
+    def lose(number: int, is_retry: bool) -> int:
+        """Kill the worker at 2 always, at 1 the first time; else return the square."""
+        if number == 2 or (number == 1 and not is_retry):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number**2
+
+    return lose
 
 
 def test_losses_are_counted_and_end() -> None:
-    found = sorted(run_tasks(lose, [0, 1, 2, 3], ClusterOptions(retries=1)), key=lambda done: done.number)
+    found = sorted(run_tasks(make_lose(), [0, 1, 2, 3], ClusterOptions(retries=1)), key=lambda done: done.number)
     assert [(done.result, done.losses) for done in found] == [(0, 0), (1, 1), (None, 2), (9, 0)]
 
 
@@ -193,7 +198,7 @@ def test_a_folder_that_is_not_shared_is_noticed(tmp_path: Path) -> None:
 def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "__version__", "0.0.1")
     with pytest.raises(InputError, match=r"has affectline .*, the machine that began the work 0.0.1; install the same"):
-        list(run_tasks(lose, [3], ClusterOptions()))
+        list(run_tasks(make_lose(), [3], ClusterOptions()))
 
 
 def test_numbers_that_cannot_be() -> None:
@@ -204,4 +209,4 @@ def test_numbers_that_cannot_be() -> None:
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'affectline\[ray\]'"):
-        list(run_tasks(lose, [3], ClusterOptions()))
+        list(run_tasks(make_lose(), [3], ClusterOptions()))

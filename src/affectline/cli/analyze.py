@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 import typer
 
 from affectline.cli import analyze_options as given
-from affectline.cli.arguments import DEVICE, OFFLINE, PRECISION, THREADS, TRUST_PICKLE
+from affectline.cli.arguments import CPUS, DEVICE, ENGINE, OFFLINE, PRECISION, THREADS, TRUST_PICKLE
 from affectline.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
+    from affectline.cluster import ClusterOptions
+    from affectline.inputs import Input
     from affectline.job_index import JobResult
+    from affectline.jobs import OutputOptions
+    from affectline.options import AnalyzeOptions
 
 
 def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
@@ -39,13 +43,14 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     offline: OFFLINE = False,
     trust_pickle: TRUST_PICKLE = None,
     resume: given.RESUME = False,
+    engine: ENGINE = "local",
+    task_cpus: CPUS = 1,
 ) -> None:
     """Turn videos into timelines of valence, arousal, expression and action units, per frame and face."""
-    from affectline.cli.arguments import opaque_opener, parse_smoothing
-    from affectline.cli.progress import Progress
+    from affectline.cli.arguments import parse_engine, parse_smoothing
     from affectline.faces.registry import DEFAULT_DETECTOR
     from affectline.inputs import expand_urls
-    from affectline.jobs import OutputOptions, parse_formats, run_jobs
+    from affectline.jobs import OutputOptions, parse_formats
     from affectline.options import AnalyzeOptions
     from affectline.video import Sampling
 
@@ -65,13 +70,31 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
         offline=offline,
     )
     saving = OutputOptions(output, parse_formats(formats), video, save_landmarks, resume)
+    cluster = parse_engine(engine, task_cpus, device)
+    _exit_with(_run(expand_urls(inputs, sequence), options, saving, cluster, trust_pickle))
+
+
+def _run(
+    inputs: list[Input],
+    options: AnalyzeOptions,
+    saving: OutputOptions,
+    cluster: ClusterOptions | None,
+    trust_pickle: list[str] | None,
+) -> list[JobResult]:
+    from affectline.cli.arguments import opaque_opener
+    from affectline.cli.progress import Progress
+    from affectline.jobs import run_jobs
+    from affectline.jobs_on_ray import run_jobs_on_ray
+
+    opener = opaque_opener(trust_pickle)
     try:
         with Progress() as progress:
-            results = run_jobs(expand_urls(inputs, sequence), options, saving, progress, opaque_opener(trust_pickle))
+            if cluster is None:
+                return run_jobs(inputs, options, saving, progress, opener)
+            return run_jobs_on_ray(inputs, options, saving, progress, cluster, opener)
     except KeyboardInterrupt:
         typer.echo("interrupted; whole rows are kept: run the same command with --resume to go on", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    _exit_with(results)
 
 
 def _exit_with(results: list[JobResult]) -> None:

@@ -11,6 +11,7 @@ from affectline.errors import InputError
 from affectline.labels import Task
 
 if TYPE_CHECKING:
+    from affectline.cluster import ClusterOptions
     from affectline.datasets.loading import DataOptions
     from affectline.features import CropKind
     from affectline.heads.head_file import OpaqueOpener
@@ -43,6 +44,8 @@ OFFLINE = Annotated[bool, typer.Option("--offline", help="Use no network.")]
 THREADS = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Cores that a backbone may use; all if left out.")
 ]
+ENGINE = Annotated[str, typer.Option(help="local, or ray: one task for each input on a cluster (docs/scale.md).")]
+CPUS = Annotated[int, typer.Option("--task-cpus", min=1, metavar="N", help="With ray: cores for each input.")]
 TRUST_PICKLE = Annotated[
     list[str] | None,
     typer.Option("--trust-pickle", metavar="SHA256", help="Open the automl head with this pickle (docs/automl.md)."),
@@ -135,3 +138,19 @@ def parse_smoothing(radii: str | None, filter_name: str | None) -> Smoothing | S
 
     mode = None if filter_name is None else parse_filter(filter_name)
     return SmoothingChoice(mode=mode) if radii is None else SmoothingChoice.parse(radii, mode)
+
+
+def parse_engine(engine: str, task_cpus: int, device: str) -> ClusterOptions | None:
+    """Return what a task gets of a Ray cluster; None for the local engine.
+
+    Raises:
+        InputError: there is no such engine.
+    """
+    from affectline.cluster import ClusterOptions
+    from affectline.runtime import Device
+
+    if engine not in {"local", "ray"}:
+        raise InputError(f"no engine {engine!r}; choose local or ray")
+    if engine == "local":
+        return None
+    return ClusterOptions(task_cpus, gpus=int(device in {one.value for one in Device if one.is_gpu}))

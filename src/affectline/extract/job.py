@@ -13,13 +13,14 @@ from affectline.backbones import DEFAULT_BACKBONE, Backbone, load_backbone
 from affectline.errors import AffectlineError, InputError, OutputError
 from affectline.extract.crops import FrameTimes, crop_features, crop_files, read_times
 from affectline.extract.detected import video_features
-from affectline.extract.fingerprint import fingerprint
+from affectline.extract.fingerprint import fingerprint, url_fingerprint
 from affectline.extract.sources import ExtractSource, video_of
 from affectline.faces.detector import Detector
 from affectline.faces.registry import DEFAULT_DETECTOR, load_detector
 from affectline.features import CropKind, FeatureInfo, TimeSource
 from affectline.features.store import FeatureStore, read_info
 from affectline.features.writer import FeatureWriter
+from affectline.inputs import local_copy
 from affectline.progress import ProgressHook, ignore_progress
 from affectline.records import FaceFeatures
 from affectline.runtime import Device, Precision, Runtime
@@ -123,7 +124,7 @@ class Extractor:
             rate_fps=None if is_timed else self.options.crop_fps,
             frame_count=0,
             affectline=__version__,
-            source=fingerprint(source.path, *self.times_from(source)),
+            source=url_fingerprint(source.url) if source.url else fingerprint(source.path, *self.times_from(source)),
             max_faces=self.options.max_faces if is_video else None,
             precision=self.backbone.runtime.precision,
         )
@@ -165,15 +166,36 @@ def extract_all(
     times: dict[Path, FrameTimes] = {}
     try:
         for source in sources:
-            try:
-                result = _extract(source, store, extractor, times, on_progress)
-            except OutputError:
-                raise
-            except (AffectlineError, OSError) as error:
-                result = Extracted(source, "failed", message=str(error))
-            yield result
+            yield extract_one(source, store, extractor, times, on_progress)
     finally:
         store.refresh()
+
+
+def extract_one(
+    source: ExtractSource,
+    store: FeatureStore,
+    extractor: Extractor,
+    times: dict[Path, FrameTimes],
+    on_progress: ProgressHook = ignore_progress,
+) -> Extracted:
+    """Extract the features of one input and return what came of it; the store's index is left as it is.
+
+    Args:
+        source: from `find_sources`.
+        store: where the table goes.
+        extractor: from `load_extractor`.
+        times: of the video that was read last, kept for the next crops; may be empty.
+        on_progress: told how many frames are done.
+
+    Raises:
+        OutputError: the store cannot be written to.
+    """
+    try:
+        return _extract(source, store, extractor, times, on_progress)
+    except OutputError:
+        raise
+    except (AffectlineError, OSError) as error:
+        return Extracted(source, "failed", message=str(error))
 
 
 def _extract(
@@ -248,8 +270,8 @@ def _from_video(
 ) -> Extracted:
     if extractor.detector is None:
         raise InputError(f"{source.path} is a video; no detector was loaded")
-    video = open_video(source.path)
-    with FeatureWriter(store, info) as writer:
+    with local_copy(source.path, source.url) as path, FeatureWriter(store, info) as writer:
+        video = open_video(path)
         found = video_features(video, extractor.backbone, extractor.detector, extractor.options.max_faces)
         for batch in found:
             writer.write(
