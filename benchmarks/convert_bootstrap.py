@@ -24,9 +24,9 @@ from onnx import numpy_helper
 from scipy.optimize import minimize_scalar
 
 from affectline.backbones import BACKBONES
-from affectline.backbones.network import Network
+from affectline.backbones.files import METADATA_KEY
+from affectline.backbones.network import open_network
 from affectline.backbones.preprocess import Preprocessor
-from affectline.backbones.session import METADATA_KEY
 from affectline.backbones.spec import describe
 from affectline.evaluation.calibration import calibration_error
 from affectline.heads.pretrained import expression_probabilities
@@ -125,7 +125,7 @@ def read_split(path: Path, name: str) -> Split:
 
 def run(content: bytes, inputs: FloatArray) -> FaceFeatures:
     """Return embeddings and logits of all inputs."""
-    network = Network(content, "network")
+    network = open_network(content, "network")
     parts = [network.run(inputs[start : start + 64], OUTPUTS) for start in range(0, len(inputs), 64)]
     return FaceFeatures(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
@@ -176,7 +176,7 @@ def report_speed(original: bytes, converted: bytes) -> None:
     for n in (1, 16):
         batch = random.normal(size=(n, 3, SPEC.size, SPEC.size)).astype(np.float32)
         for name, content in (("original", original), ("converted", converted)):
-            network = Network(content, name)
+            network = open_network(content, name)
             timings = []
             for _ in range(6):
                 wall, processor = time.perf_counter(), time.process_time()

@@ -1,45 +1,17 @@
-"""Peak anonymous memory of this process, sampled while it works. Linux only; elsewhere it reports NaN."""
+"""Memory of this process: what `affectline bench` samples, and a limit. It runs in the environments of peers, too."""
 
 from __future__ import annotations
 
-import math
 import os
-import threading
+import sys
 from pathlib import Path
 
-STATUS = Path("/proc/self/status")
+# The peers' environments have no affectline, and these two names need nothing but the standard library.
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
+from affectline.process_memory import MemorySampler, anonymous_mb
 
-def anonymous_mb() -> float:
-    """Return the anonymous resident memory (RssAnon) of this process in megabytes."""
-    if not STATUS.exists():
-        return math.nan
-    for line in STATUS.read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) / 1000
-    return math.nan
-
-
-class MemorySampler:
-    """Samples RssAnon ten times a second while the `with` block runs."""
-
-    def __init__(self) -> None:
-        self.samples_mb: list[float] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
-
-    def _sample(self) -> None:
-        while not self._stop.wait(0.1):
-            self.samples_mb.append(anonymous_mb())
-
-    def __enter__(self) -> MemorySampler:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        self.samples_mb.append(anonymous_mb())
+__all__ = ["MemorySampler", "anonymous_mb", "limit_memory"]
 
 
 def limit_memory(n_bytes: int) -> str:

@@ -15,8 +15,20 @@ ROOT = Path(affectline.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = [
-    {"errors", "labels", "records", "progress", "atomic_file", "json_records"},
-    {"assets", "pipeline", "video", "images", "inputs", "faces", "backbones", "postprocess", "features", "metrics"}
+    {"errors", "labels", "records", "progress", "atomic_file", "json_records", "runtime", "process_memory"},
+    {
+        "assets",
+        "pipeline",
+        "video",
+        "images",
+        "inputs",
+        "remote",
+        "faces",
+        "backbones",
+        "postprocess",
+        "features",
+        "metrics",
+    }
     | {"heads", "schema"},
     {"table_files", "provenance", "timeline", "part", "landmark_file"},
     {"report"},
@@ -29,10 +41,12 @@ LAYERS = [
         "observe",
         "analysis",
         "doctor",
+        "runtime_check",
+        "bench",
         "extract",
         "datasets",
     },
-    {"job_index", "jobs", "evaluation"},
+    {"job_index", "jobs", "jobs_on_ray", "evaluation"},
     {"training"},
     {"experiments"},
     {"cli"},

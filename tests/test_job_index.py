@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from affectline.job_index import JobResult, folder_name, record_counts, record_result
+from affectline import job_index
+from affectline.errors import OutputError
+from affectline.job_index import JobIndex, JobResult, record_counts
+
+
+def record_result(folder: Path, result: JobResult) -> None:
+    index = JobIndex(folder)
+    index.record(result)
+    assert index.close() == ""
 
 
 def lines(folder: Path) -> list[dict[str, str]]:
@@ -40,8 +48,8 @@ def test_a_skipped_input_keeps_its_line_and_gets_one_if_it_has_none(tmp_path: Pa
 @pytest.mark.parametrize(("stem", "is_free"), [("clip", False), ("Clip", False), ("other", True)])
 def test_a_folder_stays_with_the_input_that_it_was_made_for(stem: str, is_free: bool, tmp_path: Path) -> None:
     record_result(tmp_path, done(Path("/a/clip.mp4"), tmp_path / "clip"))
-    assert folder_name(tmp_path, Path("/a/clip.mp4"), "clip") == "clip"
-    name = folder_name(tmp_path, Path("/b/clip.mkv"), stem)
+    assert JobIndex(tmp_path).folder_name("/a/clip.mp4", "clip") == "clip"
+    name = JobIndex(tmp_path).folder_name("/b/clip.mkv", stem)
     assert (name == stem) == is_free
     assert name.startswith(stem)
 
@@ -56,3 +64,38 @@ def test_counts_of_a_folder_can_be_corrected(tmp_path: Path) -> None:
 def test_a_folder_without_an_index_needs_no_correction(tmp_path: Path) -> None:
     record_counts(tmp_path / "x", rows=7, tracks=1)
     assert not list(tmp_path.iterdir())
+
+
+def test_many_results_are_few_writes_and_none_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writes = []
+
+    def write(path: Path, table: list[dict[str, str]]) -> None:
+        writes.append(len(table))
+        real(path, table)
+
+    real = job_index._write
+    monkeypatch.setattr(job_index, "_write", write)
+    monkeypatch.setattr(job_index.time, "monotonic", iter(range(50_000)).__next__)
+    monkeypatch.setattr(job_index, "SAVE_EVERY_S", 400)
+    index = JobIndex(tmp_path)
+    for number in range(1000):
+        index.record(done(Path(f"/a/{number}.mp4"), tmp_path / str(number)))
+    assert index.close() == ""
+    assert len(writes) <= 5
+    assert [line["folder"] for line in lines(tmp_path)] == [str(number) for number in range(1000)]
+
+
+def test_two_jobs_may_write_to_one_folder(tmp_path: Path) -> None:
+    first, second = JobIndex(tmp_path), JobIndex(tmp_path)
+    first.record(done(Path("/a/x.mp4"), tmp_path / "x"))
+    second.record(done(Path("/b/x.mp4"), tmp_path / "y"))
+    first.record(done(Path("/a/z.mp4"), tmp_path / "z"))
+    assert (second.close(), first.close()) == ("", "")
+    assert {line["input"] for line in lines(tmp_path)} == {"/a/x.mp4", "/b/x.mp4", "/a/z.mp4"}
+
+
+def test_what_keeps_the_index_from_being_written_is_said(tmp_path: Path) -> None:
+    index = JobIndex(tmp_path / "gone")
+    with pytest.raises(OutputError, match=r"cannot write .*index.csv"):
+        index.record(done(Path("/a/x.mp4"), tmp_path / "x"))
+    assert "index.csv" in index.close()

@@ -11,14 +11,18 @@ from pathlib import Path
 import pytest
 
 from affectline import AnalyzeOptions, Sampling, Timeline
+from affectline.backbones.openvino_network import can_bf16
+from affectline.describe import DEPENDENCIES
 from affectline.errors import OutputError
 from affectline.inputs import expand_inputs
-from affectline.job_index import JobResult
+from affectline.job_index import JobIndex, JobResult
 from affectline.jobs import OutputOptions, run_jobs
 from affectline.postprocess.smoothing import Smoothing
 from faces_on_video import scenery, write_video
 
 NO_FACES = AnalyzeOptions(action_units=False)
+
+needs_bf16 = pytest.mark.skipif(not can_bf16(), reason="no bfloat16 arithmetic in this processor")
 
 
 @dataclass
@@ -99,10 +103,10 @@ def test_results_never_go_into_the_input(tmp_path: Path) -> None:
 def test_an_index_that_cannot_be_written_stops_nothing(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(folder: Path, result: JobResult) -> None:
-        raise OutputError(f"cannot write {folder}/index.csv: No space left on device")
+    def refuse(index: JobIndex) -> None:
+        raise OutputError("cannot write out/index.csv: No space left on device")
 
-    monkeypatch.setattr("affectline.jobs.record_result", refuse)
+    monkeypatch.setattr(JobIndex, "_save", refuse)
     gone, done = run([tmp_path / "gone.mp4", clip], tmp_path)
     assert "no such file" in gone.message
     assert (done.status, "index.csv" in done.message) == ("done", True)
@@ -125,3 +129,30 @@ def test_a_span_without_frames_is_said(clip: Path, tmp_path: Path) -> None:
     assert result.status == "failed"
     said = r".*clip.mp4 \(it lasts 0.1\d s\) has no frame from --start on and before --end"
     assert re.fullmatch(said, result.message)
+
+
+@needs_bf16
+def test_the_precision_is_in_the_summary_and_keeps_parts_apart(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rough = AnalyzeOptions(action_units=False, device="openvino", precision="bf16")
+    exact = AnalyzeOptions(action_units=False, device="openvino")
+    (done,) = run([clip], tmp_path / "done", rough)
+    provenance = Timeline.from_csv(tmp_path / "done" / "clip" / "timeline.csv").provenance
+    assert (done.status, provenance.device, provenance.precision) == ("done", "openvino", "bf16")
+    assert set(provenance.dependencies) == {*DEPENDENCIES, "openvino"}
+    saving = OutputOptions(tmp_path / "done", ("csv",), annotate=False, resume=True)
+    assert [result.status for result in run_jobs(expand_inputs([clip], None), rough, saving, Silent())] == ["skipped"]
+    assert [result.status for result in run_jobs(expand_inputs([clip], None), exact, saving, Silent())] == ["done"]
+
+    def fail(*_: object) -> None:
+        raise OutputError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("affectline.jobs.finish_timeline", fail)
+        run([clip], tmp_path / "half", rough)
+    saving = OutputOptions(tmp_path / "half", ("csv",), annotate=False, resume=True)
+    (refused,) = run_jobs(expand_inputs([clip], None), exact, saving, Silent())
+    assert "it was made with other settings (precision: bf16 there, fp32 now)" in refused.message
+    (resumed,) = run_jobs(expand_inputs([clip], None), rough, saving, Silent())
+    assert resumed.status == "done"

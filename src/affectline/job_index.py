@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Final
 
 from affectline.atomic_file import complete_file
+from affectline.errors import OutputError
 from affectline.inputs import distinct_stem
 
 INDEX_NAME = "index.csv"
@@ -18,7 +21,7 @@ class JobResult:
     """What came of one input: a line of index.csv.
 
     Attributes:
-        input: the absolute path.
+        input: the absolute path or the URL.
         folder: where the results are; None if there are none.
         status: `done`, `incomplete` (part of the input could not be read), `failed`, or `skipped` (was done before).
         frames: sampled frames.
@@ -39,20 +42,68 @@ class JobResult:
 _COLUMNS = tuple(field.name for field in fields(JobResult))
 
 
-def record_result(folder: Path, result: JobResult) -> None:
-    """Write or replace the line of one input; lines of other inputs stay.
+SAVE_EVERY_S: Final = 2.0
+"""The whole file is written anew each time: with thousands of inputs that must not happen after each of them."""
 
-    Raises:
-        OutputError: the file cannot be written.
+
+class JobIndex:
+    """The `index.csv` of a folder, while a job adds to it. Lines of other inputs stay.
+
+    Args:
+        folder: where index.csv is, or will be.
     """
-    path = folder / INDEX_NAME
-    lines = {line["input"]: line for line in _read(path)}
-    if result.status == "skipped" and result.input in lines:
-        return
-    lines[result.input] = {name: "" if (value := getattr(result, name)) is None else str(value) for name in _COLUMNS}
-    if result.folder is not None:
-        lines[result.input]["folder"] = result.folder.name
-    _write(path, list(lines.values()))
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / INDEX_NAME
+        self._new: dict[str, dict[str, str]] = {}
+        self._saved_s = -SAVE_EVERY_S
+        self._take_lines(_read(self._path))
+
+    def _take_lines(self, lines: list[dict[str, str]]) -> None:
+        self._known = {line["input"]: line for line in lines} | self._new
+        self._owners = {line["folder"].casefold(): line["input"] for line in self._known.values() if line["folder"]}
+
+    def folder_name(self, place: str, stem: str) -> str:
+        """Return a name for the result folder of an input: its stem, with a digest if the folder is another input's.
+
+        Args:
+            place: absolute path or URL of the input.
+            stem: the name that it would like to have.
+        """
+        is_free = self._owners.get(stem.casefold(), place) == place
+        return stem if is_free else distinct_stem(stem, place)
+
+    def record(self, result: JobResult) -> None:
+        """Write or replace the line of one input, now or with a later one; `close` writes the last.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        if result.status == "skipped" and result.input in self._known:
+            return
+        line = {name: "" if (value := getattr(result, name)) is None else str(value) for name in _COLUMNS}
+        if result.folder is not None:
+            line["folder"] = result.folder.name
+            self._owners[line["folder"].casefold()] = result.input
+        self._new[result.input] = self._known[result.input] = line
+        if time.monotonic() - self._saved_s >= SAVE_EVERY_S:
+            self._save()
+
+    def close(self) -> str:
+        """Write what was not written yet, and return what kept it from being written; empty if nothing did."""
+        try:
+            self._save()
+        except OutputError as error:
+            return str(error)
+        return ""
+
+    def _save(self) -> None:
+        if not self._new:
+            return
+        # Another job may have written to it.
+        self._take_lines(_read(self._path))
+        _write(self._path, list(self._known.values()))
+        self._new, self._saved_s = {}, time.monotonic()
 
 
 def record_counts(folder: Path, rows: int, tracks: int) -> None:
@@ -68,19 +119,6 @@ def record_counts(folder: Path, rows: int, tracks: int) -> None:
         line.update(rows=str(rows), tracks=str(tracks))
     if own:
         _write(folder.parent / INDEX_NAME, lines)
-
-
-def folder_name(folder: Path, input_path: Path, stem: str) -> str:
-    """Return a name for the result folder of an input: its stem, with a digest if the folder is another input's.
-
-    Args:
-        folder: where index.csv is.
-        input_path: the input, absolute.
-        stem: the name that it would like to have.
-    """
-    owners = {line["folder"].casefold(): line["input"] for line in _read(folder / INDEX_NAME) if line["folder"]}
-    is_free = owners.get(stem.casefold(), str(input_path)) == str(input_path)
-    return stem if is_free else distinct_stem(stem, input_path)
 
 
 def _read(path: Path) -> list[dict[str, str]]:

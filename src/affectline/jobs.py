@@ -16,17 +16,18 @@ from affectline.analysis import finish_timeline, observe_source
 from affectline.describe import finish_settings, provenance_of
 from affectline.errors import AffectlineError, InputError, InputFileError, OutputError
 from affectline.heads.head_file import OpaqueOpener
-from affectline.inputs import Input, open_input
-from affectline.job_index import JobResult, folder_name, record_counts, record_result
+from affectline.inputs import Input, local_copy, open_input
+from affectline.job_index import JobIndex, JobResult, record_counts
 from affectline.landmark_file import LandmarkWriter, rename_track
 from affectline.models import Models, load_models
 from affectline.observe import Observer, raw_rows_schema
 from affectline.options import AnalyzeOptions
 from affectline.part import PartContents, PartWriter, resume_part
+from affectline.remote import remote_status
 from affectline.report.annotate import annotate_video
 from affectline.report.plot import plot_timeline
 from affectline.timeline import DEFAULT_FORMATS, FORMATS, Timeline
-from affectline.video import FrameSource
+from affectline.video import FrameSource, ReadReport, SourceInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,34 +92,67 @@ def run_jobs(
         AssetError: a model that all need could not be fetched.
         ModelFileError: a model file cannot be used.
     """
-    _make_folder(output.folder)
+    make_folder(output.folder)
     models = load_models(options, open_opaque=open_opaque, keep_landmarks=output.save_landmarks)
     finish_settings(options, models)  # refuses heads that do not go together before any work is done
-    results = []
-    for item in inputs:
-        reporter.begin(item.path.name)
-        try:
-            source = open_input(item, options.sequence_fps)
-            folder = output.folder / folder_name(output.folder, item.path, item.stem)
-            result = _Job(item, source, folder, models, options, output, reporter).run()
-        except (AffectlineError, OSError) as error:
-            result = JobResult(str(item.path), None, "failed", message=str(error))
-        result = _recorded(output.folder, result)
-        reporter.finish(result)
-        results.append(result)
-    return results
+    index, results = JobIndex(output.folder), []
+    try:
+        for item in inputs:
+            reporter.begin(item.path.name)
+            folder = output.folder / index.folder_name(item.place, item.stem)
+            result = recorded(index, analyze_into(item, folder, models, options, output, reporter))
+            reporter.finish(result)
+            results.append(result)
+    finally:
+        problem = index.close()
+    return with_problem(results, problem)
 
 
-def _recorded(folder: Path, result: JobResult) -> JobResult:
+def with_problem(results: list[JobResult], problem: str) -> list[JobResult]:
+    """Return results with what is wrong with the index at the last one, which has no message of its own."""
+    if not problem or not results:
+        return results
+    return [*results[:-1], replace(results[-1], message=results[-1].message or problem)]
+
+
+def analyze_into(
+    item: Input, folder: Path, models: Models, options: AnalyzeOptions, output: OutputOptions, reporter: Reporter
+) -> JobResult:
+    """Analyse one input into its folder and return what came of it; a failure is a result, too.
+
+    Args:
+        item: the input; a copy is made of a URL, and removed when it is done.
+        folder: for its results alone.
+        models: from `load_models` for the same options.
+        options: what to look for.
+        output: what to write.
+        reporter: told how many frames are done.
+    """
+    try:
+        if item.url is not None and output.resume:
+            status = remote_status(item.url)
+            info = replace(_UNREAD, path=item.path, kind=item.kind)
+            timeline = _Finished(folder, models, options, output).timeline(info, status.size_bytes)
+            if timeline is not None:
+                return _result_of(item, folder, timeline, "skipped")
+        with local_copy(item.path, item.url) as path:
+            source = open_input(replace(item, path=path), options.sequence_fps)
+            return _Job(item, source, folder, models, options, output, reporter).run()
+    except (AffectlineError, OSError) as error:
+        return JobResult(item.place, None, "failed", message=str(error))
+
+
+def recorded(index: JobIndex, result: JobResult) -> JobResult:
     """Note a result in index.csv; return it, with what kept it from being noted."""
     try:
-        record_result(folder, result)
+        index.record(result)
     except OutputError as error:
         return replace(result, message=result.message or str(error))
     return result
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder that can be written to; raises OutputError where that is not to be had."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".writable").touch()
@@ -143,9 +177,11 @@ class _Job:
 
     def run(self) -> JobResult:
         if self.output.resume:
-            finished = self._finished_timeline()
+            info = self.source.info
+            size_bytes = info.path.stat().st_size if info.path.is_file() else None
+            finished = _Finished(self.folder, self.models, self.options, self.output).timeline(info, size_bytes)
             if finished is not None:
-                return self._result(finished, "skipped")
+                return _result_of(self.item, self.folder, finished, "skipped")
         self._prepare_folder()
         raw = self._observe()
         if not len(raw):
@@ -160,31 +196,21 @@ class _Job:
             video, advance = self.folder / VIDEO_NAME, partial(self.reporter.advance, "annotated video")
             annotate_video(self.source.info.path, timeline.table, video, advance)
         (self.folder / PART_NAME).unlink(missing_ok=True)
-        return self._result(timeline, "done" if timeline.provenance.is_complete else "incomplete")
+        status = "done" if timeline.provenance.is_complete else "incomplete"
+        return _result_of(self.item, self.folder, timeline, status)
 
     def _prepare_folder(self) -> None:
         """Make the folder, away from what is analysed, and remove what a killed run was writing."""
         source = self.source.info.path.resolve()
         if source in (self.folder.resolve(), (self.folder / VIDEO_NAME).resolve()):
             raise InputError(f"{source}: the results would be written into the input; choose another --output")
-        _make_folder(self.folder)
+        make_folder(self.folder)
         for file in self.folder.glob(".*.tmp"):
             file.unlink(missing_ok=True)
 
     @property
     def _is_annotated(self) -> bool:
         return self.output.annotate and self.source.info.kind == "video"
-
-    def _result(self, timeline: Timeline, status: str) -> JobResult:
-        return JobResult(
-            input=str(self.item.path),
-            folder=self.folder,
-            status=status,
-            frames=len(set(timeline.column("frame").tolist())),
-            rows=len(timeline),
-            tracks=len(timeline.track_ids),
-            message=timeline.provenance.problem or "",
-        )
 
     def _observe(self) -> pa.Table:
         """Return the raw rows of the input, keeping them on disk while they grow."""
@@ -234,13 +260,37 @@ class _Job:
             "detect every": str(options.detect_every),
             "sequence": str(options.sequence_fps),
             "device": options.device,
+            "precision": ", ".join(one.runtime.precision.value for one in self.models.backbones),
             **{f"sampling {name}": str(value) for name, value in asdict(options.sampling).items()},
         }
 
-    def _finished_timeline(self) -> Timeline | None:
-        """Return the timeline of an earlier run with the same settings, if all its files are there."""
+
+_OUTCOME = ("created", "duration_s", "container_frames", "decoded_frames", "is_complete", "problem")
+"""What is known only when an analysis has ended."""
+
+
+_NOTHING_READ = ReadReport(0, None, 0, is_complete=True, problem=None)
+_UNREAD = SourceInfo(Path(), "video", 0, 0, None, None, None, None, None, 0, has_audio=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """What an earlier run left in a folder."""
+
+    folder: Path
+    models: Models
+    options: AnalyzeOptions
+    output: OutputOptions
+
+    def timeline(self, info: SourceInfo, size_bytes: int | None) -> Timeline | None:
+        """Return the timeline of an earlier run with the same settings, if all its files are there.
+
+        Args:
+            info: of the input; of one that is not on this machine, no more than its name and kind.
+            size_bytes: of its file.
+        """
         names = [*(f"timeline.{name}" for name in self.output.formats), "timeline.png", "summary.json"]
-        names += [VIDEO_NAME] if self._is_annotated else []
+        names += [VIDEO_NAME] if self.output.annotate and info.kind == "video" else []
         names += [LANDMARKS_NAME] if self.output.save_landmarks else []
         if (self.folder / PART_NAME).exists() or not all((self.folder / name).is_file() for name in names):
             return None
@@ -249,13 +299,21 @@ class _Job:
         except AffectlineError:
             return None
         there = timeline.provenance
-        wanted = provenance_of(self.source.info, self.source.report, self.models, self.options)
+        wanted = provenance_of(info, _NOTHING_READ, self.models, self.options)
         outcome = {name: getattr(there, name) for name in _OUTCOME}
-        return timeline if there == replace(wanted, **outcome) else None
+        return timeline if there == replace(wanted, size_bytes=size_bytes, **outcome) else None
 
 
-_OUTCOME = ("created", "duration_s", "container_frames", "decoded_frames", "is_complete", "problem")
-"""What is known only when an analysis has ended."""
+def _result_of(item: Input, folder: Path, timeline: Timeline, status: str) -> JobResult:
+    return JobResult(
+        input=item.place,
+        folder=folder,
+        status=status,
+        frames=len(set(timeline.column("frame").tolist())),
+        rows=len(timeline),
+        tracks=len(timeline.track_ids),
+        message=timeline.provenance.problem or "",
+    )
 
 
 def _last_frame(contents: PartContents) -> tuple[int, float]:

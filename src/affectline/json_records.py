@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -67,7 +67,8 @@ def read_record(kind: type[Record], value: JsonValue, where: str) -> Record:
     Args:
         kind: a frozen dataclass whose fields are str, int, float, bool, enums, literals, records, tuples of them,
             mappings from strings or enums, or one of these or None.
-        value: a JSON object with a key for each field.
+        value: a JSON object with a key for each field; those that have a default may be missing, as in files of an
+            older affectline.
         where: what is being read, for the error message.
 
     Raises:
@@ -76,11 +77,14 @@ def read_record(kind: type[Record], value: JsonValue, where: str) -> Record:
     if not isinstance(value, dict):
         raise InputError(f"{where}: expected an object, got {_shown(value)}")
     hints = get_type_hints(kind)
-    missing = [field.name for field in fields(kind) if field.name not in value]
+    absent = [field for field in fields(kind) if field.name not in value]
+    missing = [field.name for field in absent if field.default is MISSING and field.default_factory is MISSING]
     if missing:
         raise InputError(f"{where} lacks {', '.join(missing)}")
     entries = {
-        field.name: _read(hints[field.name], value[field.name], f"{where}, {field.name}") for field in fields(kind)
+        field.name: _read(hints[field.name], value[field.name], f"{where}, {field.name}")
+        for field in fields(kind)
+        if field not in absent
     }
     return kind(**entries)
 

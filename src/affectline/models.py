@@ -98,7 +98,8 @@ def load_models(
         InputFileError: a head file cannot be read.
         ModelFileError: a model file is damaged, of the wrong shape or without its description.
         MissingExtraError: the device or the detector needs something that is not installed.
-        InputError: there is no such device, two heads are for one task, or a head's backbone is not there.
+        InputError: the processor cannot compute in the precision, two heads are for one task, or a head's backbone is
+            not there.
     """
     offline = options.offline
     heads = _with_radii(load_heads(options.heads, open_opaque), options.smoothing)
@@ -145,7 +146,7 @@ def _load_backbones(options: AnalyzeOptions, heads: Mapping[Task, NamedHead]) ->
 
     Without a head and an output of its own, valence and arousal are made from expressions: they need them too.
     """
-    named = [load_backbone(name, device=options.device, offline=options.offline) for name in options.backbones]
+    named = [load_backbone(name, options.runtime, offline=options.offline) for name in options.backbones]
     found = {backbone.digest: backbone for backbone in named}
     for task in (Task.VA, Task.EXPR, Task.AU):
         if task in heads:
@@ -156,7 +157,7 @@ def _load_backbones(options: AnalyzeOptions, heads: Mapping[Task, NamedHead]) ->
     lacks_va = Task.VA not in heads and first_for(Task.VA, found.values()) is None
     lacks_expressions = first_for(Task.EXPR, found.values()) is None and (Task.EXPR not in heads or lacks_va)
     if is_bare or lacks_expressions:
-        default = load_backbone(DEFAULT_BACKBONE, device=options.device, offline=options.offline)
+        default = load_backbone(DEFAULT_BACKBONE, options.runtime, offline=options.offline)
         found = {default.digest: default} | found
     return tuple(found.values())
 
@@ -169,7 +170,7 @@ def _backbone_of(ref: BackboneRef, head_name: str, options: AnalyzeOptions, ther
         raise InputError(f"{needs}, but --backbone gives {given}; name the backbone that it was trained on")
     if ref.name not in BACKBONES:
         raise InputError(f"{needs}, which affectline does not know by name; give its file with --backbone FILE")
-    backbone = load_backbone(ref.name, device=options.device, offline=options.offline)
+    backbone = load_backbone(ref.name, options.runtime, offline=options.offline)
     if backbone.digest != ref.digest:
         raise InputError(
             f"{needs}, but the {ref.name} that is here has sha256 {backbone.digest}; give the file that it was "

@@ -8,6 +8,7 @@ from pathlib import Path
 from affectline.errors import InputError
 from affectline.faces.registry import DEFAULT_DETECTOR
 from affectline.postprocess.smoothing import Smoothing, SmoothingChoice
+from affectline.runtime import Device, Precision, Runtime
 from affectline.video import Sampling
 
 
@@ -29,7 +30,9 @@ class AnalyzeOptions:
         smoothing: how far scores are smoothed; what a `SmoothingChoice` leaves open is the head's, else the default.
         sequence_fps: take a folder of images as one video with this rate.
         crops: the pictures are faces already; no face is searched.
-        device: `cpu` or `cuda`.
+        device: what runs the backbones: `cpu`, `openvino`, `cuda` or `tensorrt`.
+        precision: what they compute with: `fp32`, or `bf16` or `int8` where the device can (docs/backbones.md).
+        threads: how many cores a backbone may use; None for all.
         offline: never use the network; models must be in the cache.
     """
 
@@ -43,7 +46,9 @@ class AnalyzeOptions:
     smoothing: Smoothing | SmoothingChoice = field(default_factory=SmoothingChoice)
     sequence_fps: float | None = None
     crops: bool = False
-    device: str = "cpu"
+    device: str = Device.CPU.value
+    precision: str = Precision.FP32.value
+    threads: int | None = None
     offline: bool = False
 
     @property
@@ -53,7 +58,13 @@ class AnalyzeOptions:
             return ()
         return self.backbone if isinstance(self.backbone, tuple) else (self.backbone,)
 
+    @property
+    def runtime(self) -> Runtime:
+        """What runs the backbones, and how."""
+        return Runtime.parse(self.device, self.precision, self.threads)
+
     def __post_init__(self) -> None:
+        Runtime.parse(self.device, self.precision, self.threads)
         if self.max_faces is not None and self.max_faces < 1:
             raise InputError(f"max_faces must be at least 1, got {self.max_faces}")
         if self.detect_every is not None and self.detect_every < 1:

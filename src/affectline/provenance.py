@@ -13,6 +13,7 @@ from affectline.json_records import JsonValue, parse_object, read_record, to_jso
 from affectline.labels import ABAW_ACTION_UNITS, ActionUnit, Expression, HeadKind, Status, Task
 from affectline.postprocess.decide import Thresholds
 from affectline.postprocess.smoothing import Smoothing
+from affectline.runtime import Precision
 from affectline.video import Sampling
 
 
@@ -68,7 +69,7 @@ class Provenance:
         affectline: version.
         python: version.
         dependencies: version of each package that takes part in the numbers, by its name.
-        device: `cpu`, `cuda` or `openvino`.
+        device: what ran the backbones: `cpu`, `openvino`, `cuda` or `tensorrt`.
         detector: name of the face detector; None where the input holds faces already.
         max_faces: only the N largest faces were followed; None for all.
         detect_every: of so many frames at least one was searched for faces; None: as often as tracking needs.
@@ -76,11 +77,12 @@ class Provenance:
         models: the model files.
         heads: one for each task.
         expressions: the classes of the expression head, in the order of the p_ columns.
-        action_units: the units, in the order of the au columns.
         sampling: which frames were analysed.
         stride_s: the networks saw one frame in so many seconds, frames between are interpolated; None for every frame.
         smoothing: how far scores were smoothed.
         thresholds: where scores became decisions.
+        action_units: the units, in the order of the au columns.
+        precision: what the backbones computed with: `fp32`, `bf16` or `int8`; one for each where they differ.
     """
 
     created: str
@@ -107,6 +109,7 @@ class Provenance:
     smoothing: Smoothing
     thresholds: Thresholds
     action_units: tuple[ActionUnit, ...] = ABAW_ACTION_UNITS
+    precision: str = Precision.FP32.value
 
     def to_json(self) -> str:
         """Return the record as JSON text; `from_json` gives an equal one back."""

@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from affectline.assets import ASSETS
 from affectline.backbones import BACKBONES, DEFAULT_BACKBONE, Backbone, load_backbone
 from affectline.backbones.spec import Colour, Form, describe
-from affectline.errors import AssetError, InputError, MissingExtraError, ModelFileError, ShapeError, UnknownNameError
+from affectline.errors import AssetError, ModelFileError, ShapeError, UnknownNameError
 from affectline.labels import ActionUnit
+from affectline.runtime import Runtime
 from tiny_networks import SPEC, named_network, save, tiny_network
 
 
@@ -162,36 +162,15 @@ class TestFiles:
 
     def test_registered_file_needs_no_description(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = save(tmp_path, tiny_network())
-        monkeypatch.setattr("affectline.backbones.session.fetch", lambda name, *, offline: path)
-        monkeypatch.setattr("affectline.backbones.session.BACKBONES", {"tiny": SPEC})
+        monkeypatch.setattr("affectline.backbones.files.fetch", lambda name, *, offline: path)
+        monkeypatch.setattr("affectline.backbones.files.BACKBONES", {"tiny": SPEC})
         assert load_backbone("tiny").spec == SPEC
 
 
-class TestDevices:
-    def test_unknown_device(self) -> None:
-        with pytest.raises(InputError, match="device must be one of cpu, cuda, got 'tpu'"):
-            load_backbone(DEFAULT_BACKBONE, device="tpu")
-
-    def test_cuda_without_its_package(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-        with pytest.raises(MissingExtraError, match="`pip install onnxruntime-gpu`"):
-            load_backbone(DEFAULT_BACKBONE, device="cuda")
-
-    def test_cuda_that_does_not_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        start = onnxruntime.InferenceSession
-
-        def fall_back(content: bytes, options: object, providers: list[str]) -> onnxruntime.InferenceSession:
-            assert providers == ["CUDAExecutionProvider"]
-            return start(content, options, providers=["CPUExecutionProvider"])
-
-        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
-        monkeypatch.setattr(onnxruntime, "InferenceSession", fall_back)
-        with pytest.raises(MissingExtraError, match="could not start CUDAExecutionProvider"):
-            load_backbone(DEFAULT_BACKBONE, device="cuda")
-
+class TestThreads:
     def test_number_of_threads_changes_no_number(self, default: Backbone) -> None:
         batch = np.random.default_rng(0).normal(size=(2, 3, 96, 96)).astype(np.float32)
-        one = load_backbone(DEFAULT_BACKBONE, threads=1).run(batch)
+        one = load_backbone(DEFAULT_BACKBONE, Runtime(threads=1)).run(batch)
         np.testing.assert_allclose(one.logits, default.run(batch).logits, rtol=1e-4, atol=1e-4)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from affectline.backbones import Backbone, load_backbone
+from affectline.backbones.openvino_network import can_bf16
 from affectline.errors import InputError, InputFileError
 from affectline.extract import ExtractOptions, extract_all, find_sources, load_extractor
 from affectline.extract.crops import FrameTimes, crop_files
@@ -19,6 +20,7 @@ from affectline.extract.sources import ExtractSource, video_of
 from affectline.features import CropKind, FeatureTable, TimeSource
 from affectline.features.store import FeatureStore
 from affectline.images import read_image
+from affectline.runtime import Precision
 
 
 def crop(path: Path, seed: int = 0) -> Path:
@@ -237,3 +239,14 @@ def test_a_killed_run_loses_no_finished_video_and_leaves_no_half_one(tmp_path: P
     assert [("skipped" in line) for line in again] == [name in whole for name in ("a", "b", "c", "d")]
     assert [entry.rows for entry in FeatureStore(tmp_path / "store").entries] == [399] * 4
     assert list((tmp_path / "store").rglob("*.part")) == []
+
+
+@pytest.mark.skipif(not can_bf16(), reason="no bfloat16 arithmetic in this processor")
+def test_features_of_another_precision_are_made_anew(tmp_path: Path) -> None:
+    folder, store = crops(tmp_path / "subject", [1, 2, 3]), tmp_path / "store"
+    (exact,) = run([folder], store)
+    assert table_of(store, "subject").info.precision is Precision.FP32
+    rough = {"device": "openvino", "precision": "bf16"}
+    assert [run([folder], store, **rough)[0].status for _ in range(2)] == ["done", "skipped"]
+    assert table_of(store, "subject").info.precision is Precision.BF16
+    assert exact.status == "done"

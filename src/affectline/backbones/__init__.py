@@ -1,4 +1,4 @@
-"""Networks that say of a face's crop what it shows: registry, preprocessing and ONNX Runtime sessions."""
+"""Networks that say of a face's crop what it shows: registry, preprocessing, and what runs them."""
 
 from affectline.backbones.registry import BACKBONES, DEFAULT_BACKBONE
 from affectline.backbones.session import Backbone, load_backbone

@@ -1,113 +1,61 @@
-"""ONNX Runtime sessions of backbone files, and the few changes that a file needs before one is opened."""
+"""A loaded network, whatever runs it; and the few changes that a file needs before it is loaded."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
-
-from affectline.errors import InputError, MissingExtraError, ModelFileError
+from affectline.errors import ModelFileError
 from affectline.records import FloatArray
-
-# ONNX Runtime's errors have no common base but Exception.
-_ORT_ERRORS = (
-    ort_errors.EPFail,
-    ort_errors.Fail,
-    ort_errors.InvalidArgument,
-    ort_errors.InvalidGraph,
-    ort_errors.InvalidProtobuf,
-    ort_errors.NoModel,
-    ort_errors.NotImplemented,
-    ort_errors.RuntimeException,
-)
-
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-_ERRORS_ONLY = 3
+from affectline.runtime import DEFAULT_RUNTIME, Device, Runtime
 
 
-class Network:
-    """An ONNX Runtime session with one input. Calls from several threads are safe.
-
-    Args:
-        content: of an ONNX file.
-        place: the file, for messages.
-        device: `cpu` or `cuda`.
-        threads: how many it may use; all cores if None.
+class Network(Protocol):
+    """A network with one input of float32. Calls from several threads are safe.
 
     Attributes:
-        place, device: as given.
+        place: the file, for messages.
+        runtime: what runs it, and how.
         metadata: what the file says of itself.
         input_shape: a number, or None where the file leaves the size open, for each axis.
         output_names: in the file's order.
-
-    Raises:
-        ModelFileError: ONNX Runtime cannot read the file, or it has more than one input.
-        MissingExtraError: `cuda` is wanted and this installation has none.
-        InputError: no such device.
     """
 
-    def __init__(self, content: bytes, place: str, device: str = "cpu", threads: int | None = None) -> None:
-        self.place = place
-        self.device = device
-        self._session = _open_session(content, place, device, threads)
-        inputs = self._session.get_inputs()
-        if len(inputs) != 1 or inputs[0].type != "tensor(float)":
-            found = ", ".join(f"{entry.name} {entry.type}" for entry in inputs)
-            raise ModelFileError(f"{place} must have one input of float32, but has {found}")
-        self._input_name: str = inputs[0].name
-        self.input_shape = tuple(size if isinstance(size, int) else None for size in inputs[0].shape)
-        self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
-        self.output_names: tuple[str, ...] = tuple(entry.name for entry in self._session.get_outputs())
+    place: str
+    runtime: Runtime
+    metadata: Mapping[str, str]
+    input_shape: tuple[int | None, ...]
+    output_names: tuple[str, ...]
 
     def run(self, batch: FloatArray, output_names: Sequence[str]) -> list[FloatArray]:
-        """Return the named outputs for a batch.
+        """Return the named outputs for a batch, float32; they are the caller's own.
 
         Raises:
             ModelFileError: the network cannot be run on such a batch.
         """
-        try:
-            outputs: list[FloatArray] = self._session.run(list(output_names), {self._input_name: batch})
-        except _ORT_ERRORS as error:
-            raise ModelFileError(f"{self.place} cannot be run on {batch.shape}: {_first_line(error)}") from error
-        return outputs
 
 
-def _open_session(content: bytes, place: str, device: str, threads: int | None) -> onnxruntime.InferenceSession:
-    if device not in _PROVIDERS:
-        raise InputError(f"device must be one of {', '.join(_PROVIDERS)}, got {device!r}")
-    provider = _PROVIDERS[device]
-    if provider not in onnxruntime.get_available_providers():
-        raise MissingExtraError(
-            f"device {device!r} needs onnxruntime-gpu: `pip uninstall onnxruntime`, then `pip install onnxruntime-gpu`"
-        )
-    try:
-        session = onnxruntime.InferenceSession(content, _options(threads), providers=[provider])
-    except _ORT_ERRORS as error:
-        raise ModelFileError(
-            f"{place} is damaged or no ONNX network; get the file again or name another one ({_first_line(error)})"
-        ) from error
-    # ONNX Runtime falls back to the CPU and only logs it.
-    if provider not in session.get_providers():
-        raise MissingExtraError(
-            f"ONNX Runtime could not start {provider}: check the CUDA and cuDNN versions that onnxruntime-gpu "
-            f"{onnxruntime.__version__} needs, or use device 'cpu'"
-        )
-    return session
+def open_network(content: bytes, place: str, runtime: Runtime = DEFAULT_RUNTIME) -> Network:
+    """Return a network that is ready to run.
 
+    Args:
+        content: of an ONNX file.
+        place: the file, for messages.
+        runtime: what runs it, and how.
 
-def _options(threads: int | None) -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    # Detection, landmarks and decoding run beside the backbone: threads that spin while they wait take their cores.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return options
+    Raises:
+        ModelFileError: the content is no ONNX network, cannot be run there, or has more than one input.
+        MissingExtraError: the device needs something that is not installed, or does not start.
+        InputError: this very machine cannot compute in the precision.
+    """
+    # Each takes a good part of a second to import, or is an extra.
+    if runtime.device is Device.OPENVINO:
+        from affectline.backbones.openvino_network import OpenVinoNetwork  # noqa: PLC0415
 
+        return OpenVinoNetwork(content, place, runtime)
+    from affectline.backbones.onnx_runtime import OnnxRuntimeNetwork  # noqa: PLC0415
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    return OnnxRuntimeNetwork(content, place, runtime)
 
 
 def expose_embedding(content: bytes, place: str) -> bytes:
@@ -118,11 +66,15 @@ def expose_embedding(content: bytes, place: str) -> bytes:
         place: the file, for messages.
 
     Raises:
-        ModelFileError: the network has more than one output or does not end in a Gemm.
+        ModelFileError: the content is no ONNX network, has more than one output or does not end in a Gemm.
     """
     import onnx  # noqa: PLC0415 - it takes 0.3 s, which nobody pays who uses the embedded default
+    from google.protobuf.message import DecodeError  # noqa: PLC0415 - comes with onnx
 
-    network = onnx.load_model_from_string(content)
+    try:
+        network = onnx.load_model_from_string(content)
+    except DecodeError as error:
+        raise damaged(place, error) from error
     graph = network.graph
     last = graph.node[-1] if graph.node else onnx.NodeProto()
     if last.op_type != "Gemm" or len(graph.output) != 1 or graph.output[0].name not in last.output:
@@ -132,3 +84,26 @@ def expose_embedding(content: bytes, place: str) -> bytes:
         )
     graph.output.append(onnx.helper.make_tensor_value_info(last.input[0], onnx.TensorProto.FLOAT, None))
     return bytes(network.SerializeToString())
+
+
+def damaged(place: str, error: Exception) -> ModelFileError:
+    """Return the error for a content that nothing can read as a network."""
+    return ModelFileError(
+        f"{place} is damaged or no ONNX network; get the file again or name another one ({first_line(error)})"
+    )
+
+
+def refuse_inputs(place: str, found: str) -> ModelFileError:
+    """Return the error for a network with other inputs than one of float32."""
+    return ModelFileError(f"{place} must have one input of float32, but has {found or 'none'}")
+
+
+def cannot_run(place: str, batch: FloatArray, error: Exception) -> ModelFileError:
+    """Return the error for a batch that a network cannot be run on."""
+    return ModelFileError(f"{place} cannot be run on {batch.shape}: {first_line(error)}")
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says, without the trace that libraries put behind it."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from affectline.assets import fetch
-from affectline.backbones.network import Network, expose_embedding
+from affectline.backbones.files import METADATA_KEY, find_backbone, is_quantised
+from affectline.backbones.network import Network, expose_embedding, open_network
 from affectline.backbones.preprocess import Preprocessor
-from affectline.backbones.registry import BACKBONES
 from affectline.backbones.spec import (
     ACTION_UNIT_OUTPUT,
     EMBEDDING_OUTPUT,
-    EXAMPLE_DESCRIPTION,
     EXPRESSION_OUTPUT,
     BackboneSpec,
     Form,
     parse_description,
 )
-from affectline.errors import InputFileError, ModelFileError, ShapeError, UnknownNameError
+from affectline.errors import InputError, ModelFileError, ShapeError
 from affectline.labels import VALENCE_AROUSAL
 from affectline.records import FaceFeatures, FloatArray, UInt8Array
-
-METADATA_KEY: Final = "affectline"
-"""Under which a file in the affectline form keeps its description."""
+from affectline.runtime import DEFAULT_RUNTIME, Precision, Runtime
 
 MAX_BATCH_PIXELS: Final = 4 * 224 * 224
 """Pixels that a network gets at once on a CPU, 4 crops of 224 px or 21 of 96 px: more are no faster, and an
@@ -37,56 +34,44 @@ MAX_BATCH: Final = 64
 """Crops that are prepared at once, and that a network gets at once on a GPU."""
 
 
-def load_backbone(
-    name_or_path: str | Path, *, device: str = "cpu", offline: bool = False, threads: int | None = None
-) -> Backbone:
+def load_backbone(name_or_path: str | Path, runtime: Runtime = DEFAULT_RUNTIME, *, offline: bool = False) -> Backbone:
     """Return a backbone that is ready to run.
+
+    A file that holds 8-bit weights is run with them; its runtime says so whatever was asked for.
 
     Args:
         name_or_path: a name in `BACKBONES` or an ONNX file in one of the two forms of docs/backbones.md.
-        device: `cpu` or `cuda`.
+        runtime: what runs it, and how. For int8, `NAME.int8.onnx` is taken (`BackboneFile.int8_path`).
         offline: fetch nothing.
-        threads: how many the network may use; all cores if None.
 
     Raises:
         UnknownNameError: it is neither a known name nor a file.
         InputFileError: the file cannot be read.
         AssetError: a known backbone's file is not here and cannot be fetched, or is damaged.
-        ModelFileError: the file is damaged, has the wrong shape or lacks its description.
+        ModelFileError: the file is damaged, has the wrong shape or lacks its description; or int8 is wanted and there
+            is no such file.
         MissingExtraError: the device needs another installation.
-        InputError: no such device.
+        InputError: the device or the processor cannot compute in the precision.
     """
-    known = BACKBONES.get(str(name_or_path))
-    path = Path(name_or_path) if known is None else fetch(known.name, offline=offline)
-    if not path.is_file():
-        raise UnknownNameError(f"{name_or_path} is neither a file nor one of the backbones {', '.join(BACKBONES)}")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputFileError(f"cannot read {path}: {error.strerror}") from error
-    digest = hashlib.sha256(content).hexdigest()
-    if known is None or known.form is Form.AFFECTLINE:
-        network = Network(content, str(path), device, threads)
+    file = find_backbone(name_or_path, offline=offline)
+    path, content = file.read_int8() if runtime.precision is Precision.INT8 else (file.path, file.read())
+    if is_quantised(content):
+        runtime = _as_int8(runtime, path)
+    place, digest = str(path), hashlib.sha256(content).hexdigest()
+    if file.known is None or file.known.form is Form.AFFECTLINE:
+        network = open_network(content, place, runtime)
         text = network.metadata.get(METADATA_KEY)
         if text is not None:
-            place = f'metadata_props["{METADATA_KEY}"] of {path}'
-            return Backbone(network, parse_description(text, Form.AFFECTLINE, place), digest)
-    spec = known or _read_sidecar(path)
-    return Backbone(Network(expose_embedding(content, str(path)), str(path), device, threads), spec, digest)
+            where = f'metadata_props["{METADATA_KEY}"] of {place}'
+            return Backbone(network, parse_description(text, Form.AFFECTLINE, where), digest)
+    spec = file.sidecar()
+    return Backbone(open_network(expose_embedding(content, place), place, runtime), spec, digest)
 
 
-def _read_sidecar(path: Path) -> BackboneSpec:
-    sidecar = path.with_suffix(".json")
-    try:
-        text = sidecar.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise ModelFileError(
-            f'{path} says nothing of itself: it has no metadata_props["{METADATA_KEY}"] and no {sidecar.name} beside '
-            f"it; write that file, for example {EXAMPLE_DESCRIPTION}"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelFileError(f"cannot read {sidecar}: {error}") from error
-    return parse_description(text, Form.EMOTIEFFLIB, str(sidecar))
+def _as_int8(runtime: Runtime, path: Path) -> Runtime:
+    if runtime.precision is Precision.BF16:
+        raise InputError(f"{path} holds 8-bit weights and cannot be run in bf16; name the file that it was made of")
+    return replace(runtime, precision=Precision.INT8)
 
 
 class Backbone:
@@ -95,6 +80,7 @@ class Backbone:
     Attributes:
         spec: how crops are made and outputs are read.
         digest: sha256 of the file, hexadecimal.
+        runtime: what runs it, and how.
 
     Raises:
         ModelFileError: inputs or outputs of the network do not fit the spec.
@@ -103,6 +89,7 @@ class Backbone:
     def __init__(self, network: Network, spec: BackboneSpec, digest: str) -> None:
         self.spec = spec
         self.digest = digest
+        self.runtime = network.runtime
         self._network = network
         self._preprocess = Preprocessor(spec)
         self._output_names = _output_names(network, spec)
@@ -229,4 +216,4 @@ def _batch_size(network: Network, spec: BackboneSpec) -> int:
         )
     if batch == 1:
         return 1
-    return max(2, MAX_BATCH_PIXELS // spec.size**2) if network.device == "cpu" else MAX_BATCH
+    return MAX_BATCH if network.runtime.device.is_gpu else max(2, MAX_BATCH_PIXELS // spec.size**2)

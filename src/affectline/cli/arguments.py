@@ -11,10 +11,11 @@ from affectline.errors import InputError
 from affectline.labels import Task
 
 if TYPE_CHECKING:
+    from affectline.cluster import ClusterOptions
     from affectline.datasets.loading import DataOptions
     from affectline.features import CropKind
     from affectline.heads.head_file import OpaqueOpener
-    from affectline.postprocess.smoothing import SmoothingMode
+    from affectline.postprocess.smoothing import Smoothing, SmoothingChoice, SmoothingMode
 
 TASK = Annotated[str, typer.Argument(metavar="TASK", help="va, expr or au.")]
 STORE = Annotated[Path, typer.Option("--store", metavar="DIR", help="Feature store that `affectline extract` made.")]
@@ -35,6 +36,16 @@ VAL_LIST = Annotated[
     typer.Option("--val-list", metavar="FILE", help="Video names to validate on, instead of Validation_Set."),
 ]
 SEED = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of everything that is drawn at random.")]
+DEVICE = Annotated[str, typer.Option(help="What runs the backbones: cpu, openvino, cuda or tensorrt.")]
+PRECISION = Annotated[
+    str, typer.Option(help="What they compute with: fp32, bf16 or int8, where the device can (docs/backbones.md).")
+]
+OFFLINE = Annotated[bool, typer.Option("--offline", help="Use no network.")]
+THREADS = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Cores that a backbone may use; all if left out.")
+]
+ENGINE = Annotated[str, typer.Option(help="local, or ray: one task for each input on a cluster (docs/scale.md).")]
+CPUS = Annotated[int, typer.Option("--task-cpus", min=1, metavar="N", help="With ray: cores for each input.")]
 TRUST_PICKLE = Annotated[
     list[str] | None,
     typer.Option("--trust-pickle", metavar="SHA256", help="Open the automl head with this pickle (docs/automl.md)."),
@@ -115,3 +126,31 @@ def parse_filter(text: str) -> SmoothingMode:
     if text not in FILTERS:
         raise InputError(f"no filter {text!r}; choose {', '.join(FILTERS)}")
     return FILTERS[text]
+
+
+def parse_smoothing(radii: str | None, filter_name: str | None) -> Smoothing | SmoothingChoice:
+    """Return the smoothing that `--smooth` and `--filter` ask for; what they leave open is the head's.
+
+    Raises:
+        InputError: one of them is not understood.
+    """
+    from affectline.postprocess.smoothing import SmoothingChoice
+
+    mode = None if filter_name is None else parse_filter(filter_name)
+    return SmoothingChoice(mode=mode) if radii is None else SmoothingChoice.parse(radii, mode)
+
+
+def parse_engine(engine: str, task_cpus: int, device: str) -> ClusterOptions | None:
+    """Return what a task gets of a Ray cluster; None for the local engine.
+
+    Raises:
+        InputError: there is no such engine.
+    """
+    from affectline.cluster import ClusterOptions
+    from affectline.runtime import Device
+
+    if engine not in {"local", "ray"}:
+        raise InputError(f"no engine {engine!r}; choose local or ray")
+    if engine == "local":
+        return None
+    return ClusterOptions(task_cpus, gpus=int(device in {one.value for one in Device if one.is_gpu}))

@@ -10,6 +10,7 @@ from affectline import __version__
 from affectline.cli import (
     analyze,
     audit,
+    bench,
     blend,
     doctor,
     evaluate,
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command("analyze")(analyze.command)
 app.add_typer(models.app, name="models")
 app.command("doctor")(doctor.command)
+app.command("bench")(bench.command)
 app.command("schema")(schema.command)
 app.add_typer(tracks.app, name="tracks")
 app.command("audit")(audit.command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -53,6 +54,21 @@ def verify(names: _NAMES = None) -> None:
         typer.echo(f"{state.spec.name}: {verdict}" + (f" ({state.path})" if state.path else ""))
     if any(state.verified is False for state in states):
         raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def quantise(
+    backbone: Annotated[str, typer.Argument(metavar="BACKBONE", help="Name or file.")],
+    faces: Annotated[list[Path], typer.Argument(metavar="FACES...", help="Folders of crops of faces, 512 are enough.")],
+) -> None:
+    """Write a backbone in 8 bits, scaled by some faces, for `--precision int8`."""
+    from itertools import chain
+
+    from affectline.images import open_images
+    from affectline.training.quantise import quantise_backbone
+
+    frames = chain.from_iterable(open_images(folder).frames() for folder in faces)
+    typer.echo(quantise_backbone(backbone, (frame.rgb for frame in frames if not frame.is_corrupt)))
 
 
 def _megabytes(state: AssetState) -> str:

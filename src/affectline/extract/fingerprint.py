@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from affectline.datasets.layout import frame_of_crop
+from affectline.remote import open_url, remote_status
 
 EDGE_BYTES: Final = 2**20
 """Read from either end of a file."""
@@ -29,12 +30,26 @@ def fingerprint(*paths: Path) -> str:
     return digest.hexdigest()[:DIGITS]
 
 
+def url_fingerprint(url: str) -> str:
+    """Return what `fingerprint` gives for a copy of the file behind a URL, without copying it.
+
+    Raises:
+        AffectlineError: it cannot be read.
+    """
+    size = remote_status(url).size_bytes
+    with open_url(url) as file:
+        return hashlib.sha256(_edges(file, size)).hexdigest()[:DIGITS]
+
+
 def _of_file(path: Path) -> bytes:
-    size = path.stat().st_size
     with path.open("rb") as file:
-        first = file.read(EDGE_BYTES)
-        file.seek(max(size - EDGE_BYTES, 0))
-        return f"{size}\0".encode() + first + file.read(EDGE_BYTES)
+        return _edges(file, path.stat().st_size)
+
+
+def _edges(file: IO[bytes], size: int) -> bytes:
+    first = file.read(EDGE_BYTES)
+    file.seek(max(size - EDGE_BYTES, 0))
+    return f"{size}\0".encode() + first + file.read(EDGE_BYTES)
 
 
 def _of_folder(folder: Path) -> bytes:

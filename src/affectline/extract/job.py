@@ -13,15 +13,17 @@ from affectline.backbones import DEFAULT_BACKBONE, Backbone, load_backbone
 from affectline.errors import AffectlineError, InputError, OutputError
 from affectline.extract.crops import FrameTimes, crop_features, crop_files, read_times
 from affectline.extract.detected import video_features
-from affectline.extract.fingerprint import fingerprint
+from affectline.extract.fingerprint import fingerprint, url_fingerprint
 from affectline.extract.sources import ExtractSource, video_of
 from affectline.faces.detector import Detector
 from affectline.faces.registry import DEFAULT_DETECTOR, load_detector
 from affectline.features import CropKind, FeatureInfo, TimeSource
 from affectline.features.store import FeatureStore, read_info
 from affectline.features.writer import FeatureWriter
+from affectline.inputs import local_copy
 from affectline.progress import ProgressHook, ignore_progress
 from affectline.records import FaceFeatures
+from affectline.runtime import Device, Precision, Runtime
 from affectline.video import open_video
 
 MAX_NAMED = 3
@@ -38,7 +40,9 @@ class ExtractOptions:
         max_faces: in videos, the N largest faces only; None follows all.
         crop_fps: frames a second of crops without their video: the times are nominal.
         videos: folder of the videos that crops were cut from: the times are theirs.
-        device: `cpu` or `cuda`.
+        device: what runs the backbone: `cpu`, `openvino`, `cuda` or `tensorrt`.
+        precision: what it computes with: `fp32`, or `bf16` or `int8` where the device can.
+        threads: how many cores it may use; None for all.
         offline: never use the network.
         again: make features anew that are there already.
     """
@@ -48,11 +52,19 @@ class ExtractOptions:
     max_faces: int | None = None
     crop_fps: float = 30.0
     videos: Path | None = None
-    device: str = "cpu"
+    device: str = Device.CPU.value
+    precision: str = Precision.FP32.value
+    threads: int | None = None
     offline: bool = False
     again: bool = False
 
+    @property
+    def runtime(self) -> Runtime:
+        """What runs the backbone, and how."""
+        return Runtime.parse(self.device, self.precision, self.threads)
+
     def __post_init__(self) -> None:
+        Runtime.parse(self.device, self.precision, self.threads)
         if not 0 < self.crop_fps < 1000:  # noqa: PLR2004 - faster than any camera of faces
             raise InputError(f"the rate of crops must be above 0 and below 1000 frames a second, got {self.crop_fps}")
         if self.videos is not None and not self.videos.is_dir():
@@ -112,8 +124,9 @@ class Extractor:
             rate_fps=None if is_timed else self.options.crop_fps,
             frame_count=0,
             affectline=__version__,
-            source=fingerprint(source.path, *self.times_from(source)),
+            source=url_fingerprint(source.url) if source.url else fingerprint(source.path, *self.times_from(source)),
             max_faces=self.options.max_faces if is_video else None,
+            precision=self.backbone.runtime.precision,
         )
 
     def times_from(self, source: ExtractSource) -> tuple[Path, ...]:
@@ -127,7 +140,7 @@ def load_extractor(options: ExtractOptions, sources: Sequence[ExtractSource]) ->
     """Load the networks that these inputs need; errors as `analysis.load_models`."""
     needs_detector = any(source.kind is CropKind.DETECTED for source in sources)
     return Extractor(
-        load_backbone(options.backbone, device=options.device, offline=options.offline),
+        load_backbone(options.backbone, options.runtime, offline=options.offline),
         load_detector(options.detector, offline=options.offline) if needs_detector else None,
         options,
     )
@@ -153,15 +166,36 @@ def extract_all(
     times: dict[Path, FrameTimes] = {}
     try:
         for source in sources:
-            try:
-                result = _extract(source, store, extractor, times, on_progress)
-            except OutputError:
-                raise
-            except (AffectlineError, OSError) as error:
-                result = Extracted(source, "failed", message=str(error))
-            yield result
+            yield extract_one(source, store, extractor, times, on_progress)
     finally:
         store.refresh()
+
+
+def extract_one(
+    source: ExtractSource,
+    store: FeatureStore,
+    extractor: Extractor,
+    times: dict[Path, FrameTimes],
+    on_progress: ProgressHook = ignore_progress,
+) -> Extracted:
+    """Extract the features of one input and return what came of it; the store's index is left as it is.
+
+    Args:
+        source: from `find_sources`.
+        store: where the table goes.
+        extractor: from `load_extractor`.
+        times: of the video that was read last, kept for the next crops; may be empty.
+        on_progress: told how many frames are done.
+
+    Raises:
+        OutputError: the store cannot be written to.
+    """
+    try:
+        return _extract(source, store, extractor, times, on_progress)
+    except OutputError:
+        raise
+    except (AffectlineError, OSError) as error:
+        return Extracted(source, "failed", message=str(error))
 
 
 def _extract(
@@ -236,8 +270,8 @@ def _from_video(
 ) -> Extracted:
     if extractor.detector is None:
         raise InputError(f"{source.path} is a video; no detector was loaded")
-    video = open_video(source.path)
-    with FeatureWriter(store, info) as writer:
+    with local_copy(source.path, source.url) as path, FeatureWriter(store, info) as writer:
+        video = open_video(path)
         found = video_features(video, extractor.backbone, extractor.detector, extractor.options.max_faces)
         for batch in found:
             writer.write(

@@ -12,7 +12,8 @@ from affectline.datasets.layout import CROP_FOLDERS, frame_of_crop, group_of
 from affectline.errors import InputError, InputFileError
 from affectline.features import CropKind
 from affectline.images import natural_order
-from affectline.inputs import VIDEO_SUFFIXES, expand_inputs
+from affectline.inputs import VIDEO_SUFFIXES, expand_inputs, expand_urls
+from affectline.remote import is_url, local_path
 
 _KIND_OF_FOLDER: Final = {name: CropKind(kind) for kind, names in CROP_FOLDERS.items() for name in names}
 
@@ -25,21 +26,23 @@ class ExtractSource:
         path: the video file, or the folder of crops.
         name: the video's name in the store.
         kind: `detected` for a video.
+        url: where the video is, if it is not on this machine; the path is its file name then.
     """
 
     path: Path
     name: str
     kind: CropKind
+    url: str | None = None
 
 
-def find_sources(inputs: Sequence[Path], crop_kind: CropKind | None = None) -> tuple[ExtractSource, ...]:
-    """Return what features can be made of, in the order given.
+def find_sources(inputs: Sequence[Path | str], crop_kind: CropKind | None = None) -> tuple[ExtractSource, ...]:
+    """Return what features can be made of, in the order given; URLs come last.
 
     A folder with pictures whose names are numbers of five digits is one face; a folder of such folders, or of `cropped`
     and `cropped_aligned`, is searched up to three levels down. Everything else is taken as videos or folders of videos.
 
     Args:
-        inputs: files and folders.
+        inputs: files, folders, patterns and URLs.
         crop_kind: what folders of crops are; None goes by the folder's name, else `cropped`.
 
     Raises:
@@ -51,13 +54,26 @@ def find_sources(inputs: Sequence[Path], crop_kind: CropKind | None = None) -> t
             "folders of crops are cropped or cropped_aligned; `detected` is what affectline makes of videos"
         )
     found: list[ExtractSource] = []
-    for path in inputs:
+    remote = [str(word) for word in inputs if is_url(str(word)) and local_path(str(word)) is None]
+    for word in inputs:
+        if str(word) in remote:
+            continue
+        path = local_path(str(word)) or Path(word)
         crops = _crop_folders(path, crop_kind, depth=3) if path.is_dir() else []
         if crops and any(file.suffix.lower() in VIDEO_SUFFIXES for file in path.iterdir()):
             raise InputFileError(f"{path} holds both videos and folders of crops; name the one that is meant")
         found += crops or _videos(path)
+    found += _remote_videos(remote)
     _check_names(found)
     return tuple(found)
+
+
+def _remote_videos(urls: Sequence[str]) -> list[ExtractSource]:
+    inputs = expand_urls(urls, None) if urls else []
+    pictures = [one.place for one in inputs if one.kind != "video"]
+    if pictures:
+        raise InputFileError(f"{pictures[0]} is a picture; of what is behind URLs, features come from videos only")
+    return [ExtractSource(one.path, one.path.stem, CropKind.DETECTED, one.url) for one in inputs]
 
 
 def _videos(path: Path) -> list[ExtractSource]:
@@ -96,7 +112,7 @@ def _check_names(found: Sequence[ExtractSource]) -> None:
     counts = Counter((source.name, source.kind) for source in found)
     twice = next((key for key, count in counts.items() if count > 1), None)
     if twice is not None:
-        places = [str(source.path) for source in found if (source.name, source.kind) == twice]
+        places = [source.url or str(source.path) for source in found if (source.name, source.kind) == twice]
         raise InputError(f"the name {twice[0]} stands for {' and '.join(places[:3])}; rename one of them")
 
 

@@ -20,6 +20,7 @@ from affectline.features.parts import FeaturePart
 from affectline.json_records import parse_object, read_record, to_json_object
 from affectline.labels import Expression
 from affectline.records import CropPolicy, FaceFeatures, FloatArray
+from affectline.runtime import Precision
 
 MAX_FRAMES: Final = 10_000_000
 """Of a video, 92 hours at 30 frames a second: what has more is damaged."""
@@ -76,6 +77,7 @@ class FeatureInfo:
         affectline: version that wrote the table.
         source: fingerprint of what the features were made from (`extract.fingerprint`); empty where it is not known.
         max_faces: so many of the largest faces were followed in a video; None for all, and for ready crops.
+        precision: what the backbone computed with.
     """
 
     video: str
@@ -94,6 +96,7 @@ class FeatureInfo:
     affectline: str
     source: str = ""
     max_faces: int | None = None
+    precision: Precision = Precision.FP32
 
     def to_json(self) -> str:
         """Return the JSON text that `from_json` turns into an equal record."""

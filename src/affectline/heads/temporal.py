@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from affectline.backbones.network import Network
+from affectline.backbones.network import open_network
 from affectline.errors import InputError, ModelFileError, ShapeError
 from affectline.features.parts import FeaturePart, parse_parts
 from affectline.heads.head import Context, HeadCard
@@ -69,7 +69,7 @@ class TemporalHead:
         self._numbers = dict(numbers)
         self._encoder = Encoder.of(numbers, spec, len(card.labels))
         content = core_graph(spec, self._core_numbers(), len(card.labels), card.task)
-        self._network = Network(content, f"the {spec.model} of a head")
+        self._network = open_network(content, f"the {spec.model} of a head")
 
     def with_card(self, card: HeadCard) -> TemporalHead:
         """Return the same network with another card of the same task and labels."""

@@ -16,8 +16,8 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from affectline.atomic_file import complete_file
-from affectline.backbones.network import Network
-from affectline.backbones.session import METADATA_KEY
+from affectline.backbones.files import METADATA_KEY
+from affectline.backbones.network import open_network
 from affectline.backbones.spec import BackboneSpec, describe
 from affectline.errors import ModelFileError
 from affectline.labels import Task
@@ -169,7 +169,7 @@ def _run_torch(network: nn.Module, probes: FloatArray, spec: BackboneSpec) -> di
 
 
 def _run_onnx(content: bytes, probes: FloatArray, spec: BackboneSpec) -> dict[str, FloatArray]:
-    network = Network(content, "the exported network")
+    network = open_network(content, "the exported network")
     # One by one and together: the number of pictures must be open.
     parts = [network.run(probes[start:stop], spec.outputs) for start, stop in ((0, 1), (1, len(probes)))]
     return {name: np.concatenate([part[place] for part in parts]) for place, name in enumerate(spec.outputs)}

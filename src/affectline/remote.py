@@ -1,0 +1,176 @@
+"""Files in object stores and behind other URLs, through fsspec: listing, looking at the ends, and copying to here.
+
+Only what a person typed on the command line gets here: nothing that a network client says is ever opened as a URL.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Final
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+from affectline.errors import InputError, InputFileError, MissingExtraError
+
+CHUNK_BYTES: Final = 8 * 2**20
+"""Read at once: a copy takes this much memory, however large the file."""
+
+INSTALL: Final = "pip install 'affectline[remote]'"
+
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_MAGIC: Final = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteStatus:
+    """What a store says of a file.
+
+    Attributes:
+        size_bytes: its size.
+        changed_ns: when it was changed, nanoseconds since 1970; 0 where the store does not say.
+    """
+
+    size_bytes: int
+    changed_ns: int
+
+
+def is_url(text: str) -> bool:
+    """Return whether a text begins like a URL; a path that begins with a drive does not."""
+    return _URL.match(text) is not None
+
+
+def local_path(url: str) -> Path | None:
+    """Return the path that a `file://` URL names; None for every other URL."""
+    parts = urlsplit(url)
+    return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
+
+
+def url_name(url: str) -> str:
+    """Return the file name at the end of a URL."""
+    return PurePosixPath(unquote(urlsplit(url).path)).name or urlsplit(url).netloc
+
+
+def list_urls(url: str) -> list[str]:
+    """Return the files that a URL stands for: itself, those that match its pattern, or those of a folder.
+
+    Folders in a folder are not looked into. A URL that leads nowhere stands for itself: opening it will say so.
+
+    Raises:
+        InputFileError: the store cannot be reached, or the folder is empty.
+        MissingExtraError: fsspec, or what it needs for such URLs, is not installed.
+        InputError: there is no such kind of URL.
+    """
+    with _reported(url):
+        system, path = _open_system(url)
+        scheme = url.split("://", 1)[0]
+        if _MAGIC.search(path) and not system.exists(path):
+            found = [name for name in system.glob(path) if not system.isdir(name)]
+        elif system.isdir(path):
+            found = [entry["name"] for entry in system.ls(path, detail=True) if entry["type"] == "file"]
+        else:
+            return [url]
+    urls = [f"{scheme}://{name.removeprefix(f'{scheme}://')}" for name in found]
+    visible = sorted(one for one in urls if not fnmatch.fnmatch(url_name(one), ".*"))
+    if not visible:
+        raise InputFileError(f"{url}: nothing there matches; folders in a folder are not searched")
+    return visible
+
+
+def remote_status(url: str) -> RemoteStatus:
+    """Return size and time of a file; errors as `list_urls`."""
+    with _reported(url):
+        system, path = _open_system(url)
+        size = system.size(path)
+        if size is None:
+            raise InputFileError(f"{url}: the store does not say how large it is; copy the file here and name the copy")
+        try:
+            changed = system.modified(path)
+        except (NotImplementedError, KeyError):
+            return RemoteStatus(int(size), 0)
+    return RemoteStatus(int(size), int(changed.timestamp() * 1e9))
+
+
+@contextmanager
+def open_url(url: str) -> Iterator[IO[bytes]]:
+    """Open a file for reading parts of it; errors as `list_urls`."""
+    with _reported(url):
+        system, path = _open_system(url)
+        with system.open(path, "rb") as file:
+            yield file
+
+
+@contextmanager
+def downloaded(url: str) -> Iterator[Path]:
+    """Give a copy of a file, under its own name and with its own time, for as long as the block lasts.
+
+    It lies in the folder for temporary files (`TMPDIR`), which needs room for it.
+
+    Raises:
+        InputFileError: the file cannot be read, is not whole, or there is no room for it; else as `list_urls`.
+    """
+    status = remote_status(url)
+    with tempfile.TemporaryDirectory(prefix="affectline-") as folder:
+        copy = Path(folder) / url_name(url)
+        with open_url(url) as source, copy.open("wb") as target:
+            shutil.copyfileobj(source, target, CHUNK_BYTES)
+        if copy.stat().st_size != status.size_bytes:
+            raise InputFileError(
+                f"{url}: {copy.stat().st_size} of {status.size_bytes} bytes came; did it change meanwhile? Try again"
+            )
+        os.utime(copy, ns=(status.changed_ns, status.changed_ns))
+        yield copy
+
+
+def _open_system(url: str) -> tuple[Any, str]:  # fsspec has no types
+    core = _fsspec_core()
+    system, path = core.url_to_fs(url)
+    return system, path
+
+
+@cache
+def _fsspec_core() -> Any:  # noqa: ANN401 - fsspec has no types
+    try:
+        import fsspec.core  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise MissingExtraError(f"URLs need fsspec: run `{INSTALL}`") from error
+    return fsspec.core
+
+
+@contextmanager
+def _reported(url: str) -> Iterator[None]:
+    """Turn what fsspec and the libraries behind it raise into errors of affectline's own."""
+    try:
+        yield
+    except (InputFileError, MissingExtraError):
+        raise
+    except FileNotFoundError as error:
+        raise InputFileError(f"{url}: no such file") from error
+    except ImportError as error:
+        raise MissingExtraError(f"{url}: {error}") from error
+    except ValueError as error:
+        raise InputError(f"{url}: {error}; write s3://, gs://, file:// or another scheme of fsspec") from error
+    except _refusals() as error:
+        raise InputFileError(
+            f"{url}: {error}; check the name, your access rights and the space for temporary files"
+        ) from error
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """Return OSError, and the errors of libraries behind fsspec that are none, of those that are loaded."""
+    names = (
+        ("botocore.exceptions", "BotoCoreError"),
+        ("botocore.exceptions", "ClientError"),
+        ("aiohttp", "ClientError"),
+    )
+    found = (getattr(sys.modules.get(module), name, None) for module, name in names)
+    return (OSError, *(kind for kind in found if kind is not None))

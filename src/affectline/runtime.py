@@ -1,0 +1,105 @@
+"""Where a network is computed, how exactly, and on how many cores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+from typing import Final, TypeVar
+
+from affectline.errors import InputError
+
+
+class Device(str, Enum):
+    """What runs a network. The value is the word of the command line."""
+
+    CPU = "cpu"
+    """ONNX Runtime on the processor."""
+
+    OPENVINO = "openvino"
+    """OpenVINO on the processor."""
+
+    CUDA = "cuda"
+    """ONNX Runtime on an NVIDIA GPU."""
+
+    TENSORRT = "tensorrt"
+    """TensorRT through ONNX Runtime, on an NVIDIA GPU."""
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether it is apart from the processor."""
+        return self in {Device.CUDA, Device.TENSORRT}
+
+
+class Precision(str, Enum):
+    """The numbers that a network computes with. The value is the word of the command line."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    """The products are of bfloat16 numbers, which have 8 bits of precision; files and results stay float32."""
+
+    INT8 = "int8"
+    """The file holds 8-bit weights, and scales for 8-bit activations."""
+
+
+PRECISIONS: Final[Mapping[Device, tuple[Precision, ...]]] = MappingProxyType(
+    {
+        Device.CPU: (Precision.FP32, Precision.INT8),
+        Device.OPENVINO: (Precision.FP32, Precision.BF16, Precision.INT8),
+        Device.CUDA: (Precision.FP32,),
+        # Its int8 wants activations without an offset, which the files of `affectline finetune --int8` have.
+        Device.TENSORRT: (Precision.FP32, Precision.BF16),
+    }
+)
+"""What each device can compute in; bf16 needs a processor or GPU that has it, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """How a network is run.
+
+    Attributes:
+        device: what runs it.
+        precision: what it computes with.
+        threads: how many cores it may use; None for all. GPUs do not look at it.
+
+    Raises:
+        InputError: the device cannot compute in that precision, or there would be no thread.
+    """
+
+    device: Device = Device.CPU
+    precision: Precision = Precision.FP32
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        able = PRECISIONS[self.device]
+        if self.precision not in able:
+            others = [device.value for device, precisions in PRECISIONS.items() if self.precision in precisions]
+            raise InputError(
+                f"device {self.device.value} computes in {_words(able)}, not in {self.precision.value}; for that take "
+                f"--device {' or '.join(others)}"
+            )
+        if self.threads is not None and self.threads < 1:
+            raise InputError(f"a network needs at least 1 thread, got {self.threads}")
+
+    @classmethod
+    def parse(cls, device: str, precision: str, threads: int | None = None) -> Runtime:
+        """Return the runtime that words name; errors as above, and for a word that is not known."""
+        return cls(_member(Device, "device", device), _member(Precision, "precision", precision), threads)
+
+
+DEFAULT_RUNTIME: Final = Runtime()
+
+Word = TypeVar("Word", Device, Precision)
+
+
+def _member(kind: type[Word], name: str, word: str) -> Word:
+    try:
+        return kind(word)
+    except ValueError as error:
+        raise InputError(f"{name} must be one of {_words(tuple(kind))}, got {word!r}") from error
+
+
+def _words(members: tuple[Device, ...] | tuple[Precision, ...]) -> str:
+    return ", ".join(member.value for member in members)

@@ -1,0 +1,183 @@
+"""URLs, patterns of them, and lists, in a real store of fsspec: its memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from affectline import AnalyzeOptions, Timeline, remote
+from affectline.cli.main import app
+from affectline.errors import InputError, InputFileError, MissingExtraError
+from affectline.extract.fingerprint import EDGE_BYTES, fingerprint, url_fingerprint
+from affectline.features.store import FeatureStore
+from affectline.inputs import expand_inputs, expand_urls, read_lists
+from affectline.jobs import OutputOptions, run_jobs
+from affectline.remote import downloaded, is_url, list_urls, remote_status
+from faces_on_video import scenery, write_video
+from test_jobs import Silent
+
+fsspec = pytest.importorskip("fsspec")
+
+
+@pytest.fixture
+def store() -> Iterator[fsspec.AbstractFileSystem]:
+    system = fsspec.filesystem("memory")
+    yield system
+    for name in list(system.store):
+        system.rm(name)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("media") / "clip.mp4", [scenery((96, 96))] * 3)
+
+
+@pytest.fixture
+def bucket(store: fsspec.AbstractFileSystem, clip: Path) -> str:
+    for name in ("b.mp4", "a.mp4", "notes.txt", ".hidden.mp4", "deeper/c.mp4"):
+        store.pipe(f"/bucket/{name}", clip.read_bytes())
+    return "memory://bucket"
+
+
+def places(*words: str) -> list[str]:
+    return [item.place for item in expand_urls(words, None)]
+
+
+class TestExpanding:
+    def test_a_url_a_pattern_and_a_folder(self, bucket: str) -> None:
+        a, b, c = (f"memory:///bucket/{name}" for name in ("a.mp4", "b.mp4", "deeper/c.mp4"))
+        assert places(f"{bucket}/a.mp4") == [f"{bucket}/a.mp4"]
+        assert places(f"{bucket}/*.mp4") == [a, b]
+        assert places(f"{bucket}/**/c.*") == [c]
+        assert places(bucket) == [a, b]
+
+    def test_names_are_those_of_the_files(self, bucket: str) -> None:
+        (first, second) = expand_urls([f"{bucket}/a.mp4", f"{bucket}/deeper/c.mp4"], None)
+        assert (first.path, first.stem, first.kind) == (Path("a.mp4"), "a", "video")
+        assert second.url == f"{bucket}/deeper/c.mp4"
+
+    def test_the_same_name_here_and_there(self, bucket: str, tmp_path: Path, clip: Path) -> None:
+        here = tmp_path / "a.mp4"
+        here.write_bytes(clip.read_bytes())
+        stems = [item.stem for item in expand_urls([f"{bucket}/a.mp4", str(here)], None)]
+        assert len(set(stems)) == 2
+        assert all(stem.startswith("a-") for stem in stems)
+
+    def test_file_urls_are_paths(self, clip: Path) -> None:
+        (item,) = expand_urls([clip.as_uri()], None)
+        assert (item.path, item.url) == (clip, None)
+
+    def test_lists(self, bucket: str, clip: Path, tmp_path: Path) -> None:
+        (tmp_path / "list.txt").write_text(f"# mine\n\n  {clip}  \n{bucket}/*.mp4\n", encoding="utf-8")
+        assert places(f"@{tmp_path}/list.txt") == [str(clip), "memory:///bucket/a.mp4", "memory:///bucket/b.mp4"]
+        assert read_lists(["x", f"@{tmp_path}/list.txt"]) == ["x", str(clip), f"{bucket}/*.mp4"]
+
+    def test_a_list_that_is_none(self, tmp_path: Path) -> None:
+        (tmp_path / "empty").write_text("# nothing\n", encoding="utf-8")
+        with pytest.raises(InputFileError, match=r"the list .*empty names nothing"):
+            read_lists([f"@{tmp_path}/empty"])
+        with pytest.raises(InputFileError, match=r"the list gone.txt cannot be read"):
+            read_lists(["@gone.txt"])
+
+    def test_nothing_to_analyse(self, bucket: str) -> None:
+        with pytest.raises(InputFileError, match=r"memory://bucket/\*.txt: no video there \(notes.txt, "):
+            places(f"{bucket}/*.txt")
+        with pytest.raises(InputFileError, match=r"nothing there matches"):
+            places(f"{bucket}/*.mkv")
+        with pytest.raises(InputError, match="no input given"):
+            places()
+
+    def test_urls_are_for_the_command_line_only(self, bucket: str) -> None:
+        with pytest.raises(InputError, match="is a URL; those are read by the command line only"):
+            expand_inputs([f"{bucket}/a.mp4"], None)
+
+    @pytest.mark.parametrize(
+        ("text", "expected"), [("s3://b/k.mp4", True), ("C:\\clip.mp4", False), ("/a//b", False), ("a:b", False)]
+    )
+    def test_what_a_url_is(self, text: str, expected: bool) -> None:
+        assert is_url(text) == expected
+
+
+class TestCopies:
+    def test_a_copy_has_name_content_and_time_and_goes(self, bucket: str, clip: Path) -> None:
+        with downloaded(f"{bucket}/a.mp4") as copy:
+            assert copy.name == "a.mp4"
+            assert copy.read_bytes() == clip.read_bytes()
+            first = copy.stat().st_mtime_ns
+        assert not copy.parent.exists()
+        with downloaded(f"{bucket}/a.mp4") as again:
+            assert again.stat().st_mtime_ns == first
+        assert remote_status(f"{bucket}/a.mp4").size_bytes == clip.stat().st_size
+
+    def test_a_file_that_is_cut_on_the_way(self, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        status = remote_status(f"{bucket}/a.mp4")
+        longer = remote.RemoteStatus(status.size_bytes + 1, status.changed_ns)
+        monkeypatch.setattr(remote, "remote_status", lambda url: longer)
+        with (
+            pytest.raises(InputFileError, match=rf"{status.size_bytes} of {longer.size_bytes} bytes came"),
+            downloaded(f"{bucket}/a.mp4"),
+        ):
+            pass
+
+    def test_what_cannot_be_opened(self, bucket: str) -> None:
+        with pytest.raises(InputFileError, match=r"memory://bucket/gone.mp4: no such file"):
+            remote_status(f"{bucket}/gone.mp4")
+        with pytest.raises(InputError, match=r"nothing://x.*Protocol not known"):
+            list_urls("nothing://x")
+
+    def test_a_store_whose_library_is_missing(self) -> None:
+        pytest.importorskip("fsspec")
+        with pytest.raises(MissingExtraError, match=r"s3://x/y.mp4: Install s3fs"):
+            list_urls("s3://x/y.mp4")
+
+    @pytest.mark.parametrize("size", [0, 10, EDGE_BYTES + 5, 3 * EDGE_BYTES])
+    def test_fingerprints_need_no_copy(self, size: int, store: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
+        content = os.urandom(size)
+        store.pipe("/f/x.bin", content)
+        (tmp_path / "x.bin").write_bytes(content)
+        assert url_fingerprint("memory://f/x.bin") == fingerprint(tmp_path / "x.bin")
+
+
+class TestJobs:
+    def test_the_results_are_those_of_the_file(self, bucket: str, clip: Path, tmp_path: Path) -> None:
+        options, urls = AnalyzeOptions(action_units=False), [f"{bucket}/a.mp4", f"{bucket}/gone.mp4"]
+        saving = OutputOptions(tmp_path / "far", ("csv",), annotate=True)
+        results = run_jobs(expand_urls(urls, None), options, saving, Silent())
+        assert [(result.input, result.status) for result in results] == list(zip(urls, ("done", "failed"), strict=True))
+        near = OutputOptions(tmp_path / "near", ("csv",))
+        (here,) = run_jobs(expand_inputs([clip], None), options, near, Silent())
+        found, expected = (Timeline.from_csv(folder / "timeline.csv") for folder in (results[0].folder, here.folder))
+        assert found.table.equals(expected.table)
+        assert (found.provenance.input, found.provenance.size_bytes) == ("a.mp4", clip.stat().st_size)
+        assert (tmp_path / "far" / "a" / "annotated.mp4").is_file()
+
+    def test_what_is_finished_is_not_even_copied(
+        self, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: fsspec.AbstractFileSystem
+    ) -> None:
+        options, saving = AnalyzeOptions(action_units=False), OutputOptions(tmp_path, ("csv",), resume=True)
+        inputs = expand_urls([f"{bucket}/a.mp4"], None)
+        assert [result.status for result in run_jobs(inputs, options, saving, Silent())] == ["done"]
+        with monkeypatch.context() as patch:
+            patch.setattr("affectline.inputs.downloaded", None)
+            assert [result.status for result in run_jobs(inputs, options, saving, Silent())] == ["skipped"]
+        store.pipe("/bucket/a.mp4", store.cat("/bucket/a.mp4") + b"\0")
+        # Done again, and what hangs behind the video is found.
+        assert [result.status for result in run_jobs(inputs, options, saving, Silent())] == ["incomplete"]
+
+    def test_the_commands_read_urls(self, bucket: str, tmp_path: Path) -> None:
+        words = ["analyze", f"{bucket}/*.mp4", "-o", str(tmp_path / "out"), "--no-au", "--no-video"]
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
+        assert {entry.name for entry in (tmp_path / "out").iterdir()} == {"a", "b", "index.csv"}
+        words = ["extract", f"{bucket}/a.mp4", "-o", str(tmp_path / "store")]
+        said = [CliRunner().invoke(app, words).stdout.strip() for _ in range(2)]
+        assert said == ["1 of 1 a: done, 0 faces", "1 of 1 a: skipped, 0 faces"]
+        assert [entry.video for entry in FeatureStore(tmp_path / "store").entries] == ["a"]
+
+    def test_an_unknown_engine(self, clip: Path, tmp_path: Path) -> None:
+        result = CliRunner().invoke(app, ["analyze", str(clip), "-o", str(tmp_path), "--engine", "spark"])
+        assert "no engine 'spark'; choose local or ray" in str(result.exception)
