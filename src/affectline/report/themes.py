@@ -28,6 +28,11 @@ def _scale(name: str, first: float, last: float) -> ColourScale:
     return tuple((place / (_STEPS - 1), colour) for place, colour in enumerate(rounded))
 
 
+def _between(*colours: str) -> ColourScale:
+    """Return a scale that goes evenly from colour to colour."""
+    return tuple((place / (len(colours) - 1), colour) for place, colour in enumerate(colours))
+
+
 @dataclass(frozen=True, slots=True)
 class Theme:
     """Tones by what they are for; `ground` is behind everything, `panel` behind a chart.
@@ -87,7 +92,7 @@ LIGHT = Theme(
     veil="rgba(255, 255, 255, 0.66)",
     hatch="rgba(88, 98, 115, 0.55)",
     shade="rgba(110, 110, 110, 0.30)",
-    activation=_scale("YlGnBu", 0.0, 1.0),
+    activation=_scale("GnBu", 0.0, 1.0),
     path=_scale("viridis", 0.0, 0.86),
 )
 
@@ -105,7 +110,7 @@ DARK = Theme(
     veil="rgba(26, 32, 41, 0.70)",
     hatch="rgba(163, 174, 189, 0.55)",
     shade="rgba(190, 190, 190, 0.30)",
-    activation=_scale("YlGnBu_r", 0.0, 1.0),
+    activation=_between("#1d2530", "#1b5a78", "#1f9a8a", "#9fd45f", "#fdf3a7"),
     path=_scale("viridis", 0.22, 1.0),
 )
 
