@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectline.labels import ActionUnit, Expression
-from affectline.report.figures import MILLISECONDS
+from affectline.report.figures import MILLISECONDS, ORIGIN_MS
 from affectline.report.series import Floats, Track
 from affectline.schema import BOX_COLUMNS
 
@@ -18,12 +18,12 @@ def columns_of(
 ) -> dict[str, NDArray[np.floating]]:
     """Return the columns that the track's charts name, NaN where the track has no value.
 
-    Scores are float32 with shape (n,); `x` (the cells' middles), `widths` and `edges` (n + 1) are float64, in
-    milliseconds, or the index for independent images. Of valence and arousal there are the mean and, where a cell may
+    Scores are float32 with shape (n,); `x` (the cells' middles), `widths` and `edges` (n + 1) are float64, as
+    `figures.axis_value` gives them. Of valence and arousal there are the mean and, where a cell may
     hold several frames, the extremes.
     """
     grid = track.grid
-    edges = grid.edges * (MILLISECONDS if grid.has_time else 1)
+    edges = ORIGIN_MS + grid.edges * MILLISECONDS if grid.has_time else grid.edges
     places: dict[str, Floats] = {"x": (edges[:-1] + edges[1:]) / 2, "widths": np.diff(edges), "edges": edges}
     scores: dict[str, Floats] = {}
     for column in ("valence", "arousal"):

@@ -24,7 +24,7 @@ _RESTS = {
     Status.INTERPOLATED: "filled in between",
     Status.NO_FACE: "without this face",
 }
-_MINUTE_S = 60
+_MINUTE_S, HOUR_S = 60, 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ def track_fact(
 
 def _moment(moment: Moment, picture: str | None) -> MomentFact:
     at = float(moment.frame) if moment.time_s is None else moment.time_s
-    when = f"image {moment.frame}" if moment.time_s is None else clock(at, 1)
+    when = f"#{moment.frame}" if moment.time_s is None else clock(at, 1 if at < HOUR_S else 0)
     return MomentFact(at, when, moment.probability, picture)
 
 
@@ -190,7 +190,7 @@ def _stack(card: Card) -> tuple[StackPart, ...]:
 def _rest(card: Card) -> str:
     parts = [f"{percent(card.statuses[status] / card.frames)} {words}" for status, words in _RESTS.items()]
     kept = [part for part, status in zip(parts, _RESTS, strict=True) if card.statuses[status]]
-    return ", ".join(kept) or f"all {card.frames}"
+    return ", ".join(kept) or f"all {card.frames:,}"
 
 
 def percent(share: float) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from affectline.labels import UNCERTAIN, ActionUnit, Expression, Status
 from affectline.report.colours import expression_rgb, text_rgb, track_rgb
 from affectline.report.columns import columns_of
-from affectline.report.figures import MILLISECONDS, charts_of
+from affectline.report.figures import MILLISECONDS, ORIGIN_MS, charts_of
 from affectline.report.series import Grid, Track
 from affectline.report.themes import THEMES, to_hex
 from affectline.table_files import csv_bytes
@@ -43,6 +43,7 @@ def page_data(
     return {
         "hasTime": grid.has_time,
         "scale": MILLISECONDS if grid.has_time else 1,
+        "origin": ORIGIN_MS if grid.has_time else 0,
         "isBinned": grid.is_binned,
         "hasBoxes": not grid.has_time or step_s <= LONGEST_BOXED_CELL_S,
         "frames": packed(grid.frames[grid.starts].astype(np.float64)),
@@ -98,7 +99,7 @@ def packed(values: NDArray[np.floating]) -> dict[str, str]:
 def packed_table(table: pa.Table) -> str | None:
     """Return the whole table as CSV, compressed (gzip), in base64; None where that is too large for a page."""
     buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as file:
+    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=6, mtime=0) as file:
         for part in csv_bytes(table):
             file.write(part)
             if buffer.tell() > MOST_TABLE_BYTES:

@@ -62,6 +62,10 @@ function startOf(cell) {
   return data.hasTime ? edges[cell] : (edges[cell] + edges[cell + 1]) / 2;
 }
 
+function onAxis(time) {
+  return data.origin + time * data.scale;
+}
+
 function clock(time, digits = 1) {
   if (!data.hasTime) return String(Math.round(time));
   const tenths = Math.max(0, Math.round(time * 10 ** digits)) / 10 ** digits;
@@ -90,7 +94,7 @@ class Charts {
     for (const chart of track.charts) {
       const div = $(chart.name).querySelector(".gd");
       const layout = resolved(chart.layout, columns, tones);
-      if (chart.name !== "plane") layout.xaxis.range = this.view.map((edge) => edge * data.scale);
+      if (chart.name !== "plane") layout.xaxis.range = this.view.map(onAxis);
       this.margins[chart.name] = layout.margin;
       Plotly.react(div, resolved(chart.traces, columns, tones), layout, { displayModeBar: false, responsive: true });
       $(chart.name).setAttribute("aria-label", describe(chart.name, track));
@@ -106,7 +110,7 @@ class Charts {
     this.view = [start, start + span];
     for (const chart of this.track.charts) {
       if (chart.name === "plane") continue;
-      Plotly.relayout($(chart.name).querySelector(".gd"), { "xaxis.range": this.view.map((edge) => edge * data.scale) });
+      Plotly.relayout($(chart.name).querySelector(".gd"), { "xaxis.range": this.view.map(onAxis) });
     }
   }
 
@@ -123,8 +127,11 @@ class Charts {
       if (!plot) continue;
       const { l, r } = this.margins[name];
       const cursor = plot.querySelector(".cursor");
+      const width = plot.clientWidth - l - r;
       cursor.hidden = share < -0.001 || share > 1.001;
-      cursor.style.left = `${l + share * (plot.clientWidth - l - r)}px`;
+      cursor.style.left = `${l + share * width}px`;
+      // An image is a column of its own, and the cursor a frame around it.
+      if (!data.hasTime) cursor.style.width = `${Math.max(4, (width * (last - first)) / cells / (this.view[1] - this.view[0]))}px`;
     }
     const columns = columnsOf(this.track);
     const cell = cellAt(time);

@@ -7,6 +7,7 @@ const picture = $("picture");
 
 class Page {
   constructor() {
+    document.body.classList.toggle("images", !data.hasTime);
     this.charts = new Charts();
     this.table = new ValueTable();
     this.time = startOf(0);
