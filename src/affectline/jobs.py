@@ -24,6 +24,7 @@ from affectline.observe import Observer, raw_rows_schema
 from affectline.options import AnalyzeOptions
 from affectline.part import PartContents, PartWriter, resume_part
 from affectline.report.annotate import annotate_video
+from affectline.report.notebook import caption_of
 from affectline.report.page import REPORT_NAME, require_extra, write_report
 from affectline.report.plot import plot_timeline
 from affectline.result_files import read_result
@@ -275,9 +276,7 @@ def _last_frame(contents: PartContents) -> tuple[int, float]:
 
 def _draw(timeline: Timeline, folder: Path) -> None:
     provenance = timeline.provenance
-    heads = "; ".join(f"{head.task.value} {head.head.value}" for head in provenance.heads)
-    caption = f"affectline {provenance.affectline}, {provenance.backbone}, {heads}"
-    plot_timeline(timeline.table, folder / "timeline.png", provenance.input, caption)
+    plot_timeline(timeline.table, folder / "timeline.png", provenance.input, caption_of(provenance))
 
 
 def merge_tracks(folder: Path, keep: int, other: int) -> Timeline:
