@@ -1,7 +1,7 @@
 """A real browser for tests: Debian's Chromium, driven by Playwright, with what it complains of and asks for.
 
-Import the fixtures `chromium` and `visit` into a test module or a conftest. Where Playwright or Chromium is missing, the
-tests are skipped and say so.
+The fixtures `chromium` and `visit` are there for every test (tests/conftest.py). Where Playwright or Chromium is
+missing, the tests are skipped and say so.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def launched(*flags: str) -> Iterator[Browser]:
-    """Start Chromium with more flags than `QUIET`, such as those of a fake camera; skip the test where it is missing."""
+    """Start Chromium with more flags than `QUIET`, such as those of a fake camera; skip the test where there is none."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install playwright)")
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
@@ -89,12 +89,19 @@ Visitor = Callable[..., Visit]
 
 @pytest.fixture
 def visit(chromium: Browser) -> Iterator[Visitor]:
-    """Give a function that opens an address: `visit(url, size=PHONE, scheme="dark")`."""
+    """Give a function that opens an address: `visit(url, size=PHONE, scheme="dark")`; its windows close with the test."""
+    with visitor(chromium) as open_page:
+        yield open_page
+
+
+@contextmanager
+def visitor(browser: Browser) -> Iterator[Visitor]:
+    """Give a function that opens addresses in windows of their own, which are closed in the end."""
     contexts = []
 
     def open_page(url: str, size: tuple[int, int] = WIDE, scheme: str = "light", **context: Any) -> Visit:
         viewport = {"width": size[0], "height": size[1]}
-        contexts.append(chromium.new_context(viewport=viewport, color_scheme=scheme, **context))
+        contexts.append(browser.new_context(viewport=viewport, color_scheme=scheme, **context))
         return visited(contexts[-1].new_page(), url)
 
     yield open_page
