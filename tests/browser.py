@@ -7,6 +7,7 @@ missing, the tests are skipped and say so.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -50,6 +51,16 @@ class Visit:
     complaints: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
+    def wait_until(self, condition: str) -> None:
+        """Wait until an expression of JavaScript is true.
+
+        Playwright's own `wait_for_function` evaluates text in the page, which a strict content policy forbids.
+        """
+        end_s = time.monotonic() + LOADS_MS / 1000
+        while not self.page.evaluate(condition):
+            assert time.monotonic() < end_s, f"never became true: {condition}"
+            self.page.wait_for_timeout(20)
+
     def foreign_requests(self, *hosts: str) -> list[str]:
         """Return the requests that left this machine: neither to a file nor to one of these hosts (`localhost:1`)."""
         parts = ((url, urlsplit(url)) for url in self.requests)
@@ -73,7 +84,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def launched(*flags: str) -> Iterator[Browser]:
-    """Start Chromium with more flags than `QUIET`, such as those of a fake camera; skip the test where there is none."""
+    """Start Chromium with more flags than `QUIET`, such as a fake camera's; skip the test where it is missing."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install playwright)")
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
@@ -89,7 +100,7 @@ Visitor = Callable[..., Visit]
 
 @pytest.fixture
 def visit(chromium: Browser) -> Iterator[Visitor]:
-    """Give a function that opens an address: `visit(url, size=PHONE, scheme="dark")`; its windows close with the test."""
+    """Give a function that opens an address, such as `visit(url, size=PHONE, scheme="dark")`."""
     with visitor(chromium) as open_page:
         yield open_page
 
