@@ -30,8 +30,9 @@ LAYERS = [
         "metrics",
     }
     | {"heads", "schema"},
-    {"table_files", "provenance", "timeline", "part", "landmark_file"},
+    {"table_files", "provenance", "result_files", "part", "landmark_file"},
     {"report"},
+    {"timeline"},
     {
         "options",
         "models",

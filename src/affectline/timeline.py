@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,23 +14,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from affectline.atomic_file import complete_file
-from affectline.errors import InputError, InputFileError, MissingExtraError, OutputError, ShapeError, UnknownNameError
+from affectline.errors import InputError, MissingExtraError, OutputError, ShapeError, UnknownNameError
 from affectline.postprocess.merge import merge_tracks
 from affectline.provenance import Provenance, Summary, summarise
+from affectline.result_files import read_result_csv, read_result_jsonl, read_result_parquet, summary_path
 from affectline.schema import timeline_schema
-from affectline.table_files import (
-    csv_column_names,
-    jsonl_column_names,
-    read_csv,
-    read_jsonl,
-    read_parquet,
-    write_csv,
-    write_jsonl,
-    write_parquet,
-)
+from affectline.table_files import write_csv, write_jsonl, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
+    from matplotlib.figure import Figure
 
 FORMATS = ("csv", "parquet", "jsonl")
 """The table's file formats; a file is called `timeline` and its format."""
@@ -89,6 +83,36 @@ class Timeline:
 
     def __repr__(self) -> str:
         return f"Timeline({self._provenance.input!r}, {len(self)} rows, {len(self.track_ids)} tracks)"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a line with means and a curve for each track."""
+        from affectline.report.notebook import html_card  # noqa: PLC0415 - drawing loads matplotlib
+
+        return html_card(self._table, self._provenance)
+
+    def plot(self) -> Figure:
+        """Return the timeline as a matplotlib figure, as in `timeline.png`.
+
+        Its size and resolution are those of print; `figure.savefig(path)` writes it.
+        """
+        from affectline.report.notebook import caption_of  # noqa: PLC0415 - drawing loads matplotlib
+        from affectline.report.plot import draw_timeline  # noqa: PLC0415
+
+        return draw_timeline(self._table, self._provenance.input, caption_of(self._provenance))
+
+    def iplot(self, track_id: int | None = None) -> go.Figure:
+        """Return one track as an interactive Plotly figure; a notebook shows it.
+
+        Args:
+            track_id: which track, for independent images the face's rank; None for the one with most rows.
+
+        Raises:
+            MissingExtraError: plotly is not installed.
+            UnknownNameError: there is no such track.
+        """
+        from affectline.report.notebook import caption_of, interactive_figure  # noqa: PLC0415 - likewise
+
+        return interactive_figure(self._table, self._provenance.input, caption_of(self._provenance), track_id)
 
     def column(self, name: str) -> NDArray[np.generic]:
         """Return a column as an array of length n.
@@ -170,7 +194,7 @@ class Timeline:
             OutputError: a file cannot be written.
         """
         self._write_csv(Path(path))
-        self._write_summary(_summary_path(Path(path)))
+        self._write_summary(summary_path(Path(path)))
 
     def _write_csv(self, path: Path) -> None:
         write_csv(self._table, path)
@@ -207,12 +231,12 @@ class Timeline:
             InputError: the summary lacks a key or has a value of the wrong type.
             ShapeError: the table is no result table of the summary's expressions.
         """
-        return cls(*_read_text(Path(path), csv_column_names, read_csv))
+        return cls(*read_result_csv(Path(path)))
 
     @classmethod
     def from_jsonl(cls, path: Path | str) -> Timeline:
         """Read what `write` wrote as JSONL; errors as in `from_csv`."""
-        return cls(*_read_text(Path(path), jsonl_column_names, read_jsonl))
+        return cls(*read_result_jsonl(Path(path)))
 
     @classmethod
     def from_parquet(cls, path: Path | str) -> Timeline:
@@ -223,9 +247,7 @@ class Timeline:
             InputError: its metadata lack a key or have a value of the wrong type.
             ShapeError: the table is no result table of the expressions in its metadata.
         """
-        table, metadata = read_parquet(Path(path))
-        pairs = ", ".join(f"{json.dumps(key)}: {text}" for key, text in metadata.items() if key != "ARROW:schema")
-        return cls(table, Provenance.from_json(f"{{{pairs}}}", where=f"the metadata of {path}"))
+        return cls(*read_result_parquet(Path(path)))
 
 
 def _check_columns(table: pa.Table, provenance: Provenance) -> None:
@@ -262,33 +284,3 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make the folder {folder}: {error.strerror}; choose another one") from error
-
-
-def _read_text(
-    path: Path, column_names: Callable[[Path], list[str]], read: Callable[[Path, pa.Schema], pa.Table]
-) -> tuple[pa.Table, Provenance]:
-    """Read a table in a text format, whose types the summary beside it tells, and that summary's provenance."""
-    names = column_names(path)
-    provenance = _read_summary(path)
-    return read(path, timeline_schema(provenance.expressions, with_source="source" in names)), provenance
-
-
-def _summary_path(table_path: Path) -> Path:
-    stem = table_path.stem
-    return table_path.with_name("summary.json" if stem == "timeline" else f"{stem}.summary.json")
-
-
-def _read_summary(table_path: Path) -> Provenance:
-    """Read the provenance from beside a table; a table that was renamed finds `summary.json` too."""
-    candidates = (_summary_path(table_path), table_path.with_name("summary.json"))
-    path = next((candidate for candidate in candidates if candidate.is_file()), None)
-    if path is None:
-        raise InputFileError(
-            f"{table_path} has no {candidates[0].name} beside it, which says what its numbers rest on; keep the two "
-            "files together"
-        )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputFileError(f"cannot read {path}: {error}") from error
-    return Provenance.from_json(text, where=str(path))

@@ -34,6 +34,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     filter_mode: given.FILTER = None,
     formats: given.FORMATS = "csv,parquet",
     video: given.VIDEO = True,
+    report: given.REPORT = False,
     au: given.AU = True,
     save_landmarks: given.LANDMARKS = False,
     sequence: given.SEQUENCE = None,
@@ -71,7 +72,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
         threads=threads,
         offline=offline,
     )
-    saving = OutputOptions(output, parse_formats(formats), video, save_landmarks, resume)
+    saving = OutputOptions(output, parse_formats(formats), video, save_landmarks, resume, report)
     cluster = parse_engine(engine, task_cpus, device)
     _exit_with(_run(expand_urls(inputs, sequence), options, saving, cluster, trust_pickle))
 

@@ -38,6 +38,7 @@ FILTER = Annotated[
 ]
 FORMATS = Annotated[str, typer.Option("--format", help="Any of csv, parquet, jsonl.")]
 VIDEO = Annotated[bool, typer.Option("--video/--no-video", help="Write annotated.mp4.")]
+REPORT = Annotated[bool, typer.Option("--report", help="Write report.html (docs/report.md).")]
 AU = Annotated[bool, typer.Option("--au/--no-au", help="Estimate action units.")]
 LANDMARKS = Annotated[bool, typer.Option(help="Write landmarks.arrow: 478 points, blendshapes.")]
 SEQUENCE = Annotated[float | None, typer.Option(metavar="FPS", help="A folder of images is one video with this rate.")]

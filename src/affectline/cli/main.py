@@ -17,6 +17,7 @@ from affectline.cli import (
     extract,
     finetune,
     models,
+    report,
     reproduce,
     schema,
     submission,
@@ -40,6 +41,7 @@ app.add_typer(models.app, name="models")
 app.command("doctor")(doctor.command)
 app.command("bench")(bench.command)
 app.command("schema")(schema.command)
+app.command("report")(report.command)
 app.add_typer(tracks.app, name="tracks")
 app.command("audit")(audit.command)
 app.command("extract")(extract.command)
