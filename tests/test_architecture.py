@@ -35,6 +35,7 @@ LAYERS = [
     {"job_index", "jobs", "evaluation"},
     {"training"},
     {"experiments"},
+    {"service"},
     {"cli"},
 ]
 """Who may import whom: a module imports from its own layer and from those above it in this list."""

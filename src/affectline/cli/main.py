@@ -18,6 +18,7 @@ from affectline.cli import (
     models,
     reproduce,
     schema,
+    serve,
     submission,
     synth,
     tracks,
@@ -48,6 +49,7 @@ app.command("blend")(blend.command)
 app.add_typer(submission.app, name="submission")
 app.command("finetune")(finetune.command)
 app.command("reproduce")(reproduce.command)
+app.command("serve")(serve.command)
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,0 +1,77 @@
+"""Runs the service until it is told to stop."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from uvicorn.config import LOGGING_CONFIG
+
+from affectline.errors import OutputError
+from affectline.service.app import create_app
+from affectline.service.live import LARGEST_FRAME_BYTES
+from affectline.service.settings import ServiceSettings
+
+GRACE_S = 5
+
+
+def serve(settings: ServiceSettings, on_ready: Callable[[str], None], log_level: str = "info") -> None:
+    """Listen, and return after SIGTERM or Ctrl-C. Analyses that run then go on when the service starts again.
+
+    Args:
+        settings: all that the service needs to know.
+        on_ready: told the address as soon as it is known.
+        log_level: of the log on stderr, which holds no name and no query.
+
+    Raises:
+        OutputError: the address is taken, or the folder cannot be used.
+    """
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        log_config=_log_config(log_level),
+        access_log=False,  # ours leaves out what could be private
+        ws_max_size=LARGEST_FRAME_BYTES,
+        ws_max_queue=2,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_S,
+        lifespan="on",
+    )
+    with _listen(settings.host, settings.port) as listener:
+        on_ready(_url(settings.host, listener))
+        server = uvicorn.Server(config)
+        server.run(sockets=[listener])
+    if not server.started:
+        raise OutputError(f"the service could not start in {settings.folder}; the log above tells why")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens, so that port 0 can be told before anybody asks."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise OutputError(
+            f"cannot listen on {host}, port {port}: {error.strerror}; choose another --port (0 takes a free one)"
+        ) from error
+    return listener
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    port = listener.getsockname()[1]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _log_config(level: str) -> dict[str, object]:
+    """Return uvicorn's own configuration, with our loggers in it."""
+    config: dict[str, object] = copy.deepcopy(LOGGING_CONFIG)
+    loggers = config["loggers"]
+    if isinstance(loggers, dict):
+        loggers["affectline"] = {"handlers": ["default"], "level": logging.getLevelName(level.upper()), "propagate": False}
+    return config
