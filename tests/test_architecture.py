@@ -18,8 +18,9 @@ LAYERS = [
     {"errors", "labels", "records", "progress", "atomic_file", "json_records"},
     {"assets", "pipeline", "video", "images", "inputs", "faces", "backbones", "postprocess", "features", "metrics"}
     | {"heads", "schema"},
-    {"table_files", "provenance", "timeline", "part", "landmark_file"},
+    {"table_files", "provenance", "result_files", "part", "landmark_file"},
     {"report"},
+    {"timeline"},
     {
         "options",
         "models",

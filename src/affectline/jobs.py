@@ -14,7 +14,7 @@ import pyarrow as pa
 from affectline import __version__
 from affectline.analysis import finish_timeline, observe_source
 from affectline.describe import finish_settings, provenance_of
-from affectline.errors import AffectlineError, InputError, InputFileError, OutputError
+from affectline.errors import AffectlineError, InputError, OutputError
 from affectline.heads.head_file import OpaqueOpener
 from affectline.inputs import Input, open_input
 from affectline.job_index import JobResult, folder_name, record_counts, record_result
@@ -25,6 +25,7 @@ from affectline.options import AnalyzeOptions
 from affectline.part import PartContents, PartWriter, resume_part
 from affectline.report.annotate import annotate_video
 from affectline.report.plot import plot_timeline
+from affectline.result_files import read_result
 from affectline.timeline import DEFAULT_FORMATS, FORMATS, Timeline
 from affectline.video import FrameSource
 
@@ -244,7 +245,7 @@ class _Job:
         if (self.folder / PART_NAME).exists() or not all((self.folder / name).is_file() for name in names):
             return None
         try:
-            timeline = _read_timeline(self.folder)
+            timeline = Timeline(*read_result(self.folder))
         except AffectlineError:
             return None
         there = timeline.provenance
@@ -260,14 +261,6 @@ _OUTCOME = ("created", "duration_s", "container_frames", "decoded_frames", "is_c
 def _last_frame(contents: PartContents) -> tuple[int, float]:
     last = contents.rows.slice(len(contents.rows) - 1)
     return last["frame"][0].as_py(), last["time_s"][0].as_py() or 0.0
-
-
-def _read_timeline(folder: Path) -> Timeline:
-    readers = {"parquet": Timeline.from_parquet, "csv": Timeline.from_csv, "jsonl": Timeline.from_jsonl}
-    for name, read in readers.items():
-        if (folder / f"timeline.{name}").is_file():
-            return read(folder / f"timeline.{name}")
-    raise InputFileError(f"{folder} has no timeline.parquet, .csv or .jsonl; name the folder of one analysed input")
 
 
 def _draw(timeline: Timeline, folder: Path) -> None:
@@ -287,7 +280,7 @@ def merge_tracks(folder: Path, keep: int, other: int) -> Timeline:
         UnknownNameError: there is no such track.
         InputError: both tracks were observed in one frame.
     """
-    merged = _read_timeline(folder).merge_tracks(keep, other)
+    merged = Timeline(*read_result(folder)).merge_tracks(keep, other)
     merged.write(folder, _table_formats(folder))
     if (folder / LANDMARKS_NAME).is_file():
         rename_track(folder / LANDMARKS_NAME, other, keep)

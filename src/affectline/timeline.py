@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,20 +14,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from affectline.atomic_file import complete_file
-from affectline.errors import InputError, InputFileError, MissingExtraError, OutputError, ShapeError, UnknownNameError
+from affectline.errors import InputError, MissingExtraError, OutputError, ShapeError, UnknownNameError
 from affectline.postprocess.merge import merge_tracks
 from affectline.provenance import Provenance, Summary, summarise
+from affectline.result_files import read_result_csv, read_result_jsonl, read_result_parquet, summary_path
 from affectline.schema import timeline_schema
-from affectline.table_files import (
-    csv_column_names,
-    jsonl_column_names,
-    read_csv,
-    read_jsonl,
-    read_parquet,
-    write_csv,
-    write_jsonl,
-    write_parquet,
-)
+from affectline.table_files import write_csv, write_jsonl, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,7 +162,7 @@ class Timeline:
             OutputError: a file cannot be written.
         """
         self._write_csv(Path(path))
-        self._write_summary(_summary_path(Path(path)))
+        self._write_summary(summary_path(Path(path)))
 
     def _write_csv(self, path: Path) -> None:
         write_csv(self._table, path)
@@ -207,12 +199,12 @@ class Timeline:
             InputError: the summary lacks a key or has a value of the wrong type.
             ShapeError: the table is no result table of the summary's expressions.
         """
-        return cls(*_read_text(Path(path), csv_column_names, read_csv))
+        return cls(*read_result_csv(Path(path)))
 
     @classmethod
     def from_jsonl(cls, path: Path | str) -> Timeline:
         """Read what `write` wrote as JSONL; errors as in `from_csv`."""
-        return cls(*_read_text(Path(path), jsonl_column_names, read_jsonl))
+        return cls(*read_result_jsonl(Path(path)))
 
     @classmethod
     def from_parquet(cls, path: Path | str) -> Timeline:
@@ -223,9 +215,7 @@ class Timeline:
             InputError: its metadata lack a key or have a value of the wrong type.
             ShapeError: the table is no result table of the expressions in its metadata.
         """
-        table, metadata = read_parquet(Path(path))
-        pairs = ", ".join(f"{json.dumps(key)}: {text}" for key, text in metadata.items() if key != "ARROW:schema")
-        return cls(table, Provenance.from_json(f"{{{pairs}}}", where=f"the metadata of {path}"))
+        return cls(*read_result_parquet(Path(path)))
 
 
 def _check_columns(table: pa.Table, provenance: Provenance) -> None:
@@ -262,33 +252,3 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make the folder {folder}: {error.strerror}; choose another one") from error
-
-
-def _read_text(
-    path: Path, column_names: Callable[[Path], list[str]], read: Callable[[Path, pa.Schema], pa.Table]
-) -> tuple[pa.Table, Provenance]:
-    """Read a table in a text format, whose types the summary beside it tells, and that summary's provenance."""
-    names = column_names(path)
-    provenance = _read_summary(path)
-    return read(path, timeline_schema(provenance.expressions, with_source="source" in names)), provenance
-
-
-def _summary_path(table_path: Path) -> Path:
-    stem = table_path.stem
-    return table_path.with_name("summary.json" if stem == "timeline" else f"{stem}.summary.json")
-
-
-def _read_summary(table_path: Path) -> Provenance:
-    """Read the provenance from beside a table; a table that was renamed finds `summary.json` too."""
-    candidates = (_summary_path(table_path), table_path.with_name("summary.json"))
-    path = next((candidate for candidate in candidates if candidate.is_file()), None)
-    if path is None:
-        raise InputFileError(
-            f"{table_path} has no {candidates[0].name} beside it, which says what its numbers rest on; keep the two "
-            "files together"
-        )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputFileError(f"cannot read {path}: {error}") from error
-    return Provenance.from_json(text, where=str(path))

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import av
-import cv2
-import numpy as np
-
-from affectline.atomic_file import complete_path
 from affectline.progress import ProgressHook, ignore_progress
 from affectline.records import UInt8Array
 from affectline.report.marks import Mark, MarkTable
-from affectline.report.mp4 import USUAL_TICK, Mp4Writer
 from affectline.report.painter import Painter
-from affectline.report.sound import Sound
-from affectline.video import VideoFile, open_video
-from affectline.video.opening import opened
+from affectline.report.transcode import Encoding, resize, write_copy
+from affectline.video import open_video
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 LONGEST_SIDE = 1920
 SHORTEST_SIDE = 64
-USUAL_RATE = Fraction(25)
 
 
 def annotate_video(video: Path, table: pa.Table, out: Path, on_progress: ProgressHook = ignore_progress) -> None:
@@ -47,15 +38,8 @@ def annotate_video(video: Path, table: pa.Table, out: Path, on_progress: Progres
         OutputError: the result cannot be written.
     """
     source = open_video(Path(video))
-    rate = source.info.frame_rate or USUAL_RATE
     size_wh = output_size(source.info.width, source.info.height)
-    with (
-        complete_path(Path(out), av.error.FFmpegError) as unfinished,
-        opened(source.info.path) as (container, stream),
-    ):
-        sound = Sound(container, stream)
-        with Mp4Writer(unfinished, size_wh, stream.time_base or USUAL_TICK, rate, sound.stream) as writer:
-            _copy(source, _Annotator(table, size_wh), sound, writer, on_progress)
+    write_copy(source, Path(out), Encoding(size_wh), _Annotator(table, size_wh).draw, on_progress)
 
 
 def output_size(width: int, height: int) -> tuple[int, int]:
@@ -66,23 +50,6 @@ def output_size(width: int, height: int) -> tuple[int, int]:
 
 def _even(side: float) -> int:
     return max(SHORTEST_SIDE, 2 * round(side / 2))
-
-
-def _copy(source: VideoFile, annotator: _Annotator, sound: Sound, writer: Mp4Writer, on_progress: ProgressHook) -> None:
-    last_s = 0.0
-    interval_s = float(1 / (source.info.frame_rate or USUAL_RATE))
-    for done, frame in enumerate(source.frames(), 1):
-        time_s = frame.time_s or 0.0
-        writer.write_frame(annotator.draw(frame.rgb, frame.index), time_s)
-        for packet in sound.until(time_s):
-            writer.write_audio(packet, sound.start_s)
-        if done > 1:
-            interval_s = time_s - last_s
-        last_s = time_s
-        on_progress(done, source.info.frame_count)
-    for packet in sound.until(None):
-        writer.write_audio(packet, sound.start_s)
-    writer.finish(sound.video_end_s(last_s, interval_s))
 
 
 class _Annotator:
@@ -96,12 +63,7 @@ class _Annotator:
     def draw(self, rgb: UInt8Array, index: int) -> UInt8Array:
         """Return the annotated picture of the frame with this index, the frame itself untouched."""
         height, width = rgb.shape[:2]
-        if (width, height) == self._size_wh:
-            picture = rgb.copy()
-        else:
-            is_reduced = width > self._size_wh[0]
-            interpolation = cv2.INTER_AREA if is_reduced else cv2.INTER_LINEAR
-            picture = np.asarray(cv2.resize(rgb, self._size_wh, interpolation=interpolation), dtype=np.uint8)
+        picture = resize(rgb, self._size_wh)
         scale_xy = self._size_wh[0] / width, self._size_wh[1] / height
         self._painter.draw(picture, [_scaled(mark, *scale_xy) for mark in self._marks.at(index)])
         return picture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -35,7 +35,7 @@ USUAL_TICK = Fraction(1, 90_000)
 
 # Without B frames pictures are stored in the order in which they are shown, so that the simplest readers count time
 # from 0 too. Key frames every 60 pictures make jumping about quick.
-X264_OPTIONS = {"preset": "veryfast", "crf": "23", "bf": "0", "g": "60"}
+X264_OPTIONS: Mapping[str, str] = {"preset": "veryfast", "crf": "23", "bf": "0", "g": "60"}
 BT709 = 1
 """The number of ITU-R BT.709 in H.264: what players assume, and so what they are given and told."""
 LIMITED_RANGE = 1
@@ -50,6 +50,7 @@ class Mp4Writer:
         tick: the time base of the source's video, in seconds.
         rate: frames per second on average, which sets the H.264 level.
         audio: the source's sound; None for none.
+        x264: options of the encoder.
 
     Raises:
         OutputError: this PyAV has no H.264 encoder.
@@ -57,14 +58,20 @@ class Mp4Writer:
     """
 
     def __init__(
-        self, path: Path, size_wh: tuple[int, int], tick: Fraction, rate: Fraction, audio: AudioStream | None
+        self,
+        path: Path,
+        size_wh: tuple[int, int],
+        tick: Fraction,
+        rate: Fraction,
+        audio: AudioStream | None,
+        x264: Mapping[str, str] = X264_OPTIONS,
     ) -> None:
         _require_encoder()
         self._tick = Fraction(1, tick.denominator) if tick >= FINEST_TICK else USUAL_TICK
         # Start times are stored in units of the movie's clock, by default milliseconds, which are too coarse.
         options = {"movflags": "+faststart", "movie_timescale": str(_fine_timescale(self._tick))}
         self._output = av.open(str(path.absolute()), "w", format="mp4", options=options)
-        self._video = self._output.add_stream("libx264", rate=rate, options=X264_OPTIONS)
+        self._video = self._output.add_stream("libx264", rate=rate, options=dict(x264))
         self._video.width, self._video.height = size_wh
         self._video.pix_fmt = "yuv420p"
         self._video.time_base = self._video.codec_context.time_base = self._tick
@@ -157,8 +164,8 @@ def _require_encoder() -> None:
         av.codec.Codec("libx264", "w")
     except av.codec.codec.UnknownCodecError as error:
         raise OutputError(
-            "this build of PyAV has no H.264 encoder (libx264), which the annotated video needs; install the wheel "
-            "from PyPI (pip install --force-reinstall --only-binary=:all: av) or leave the video out (--no-video)"
+            "this build of PyAV has no H.264 encoder (libx264), which annotated videos and previews need; install the "
+            "wheel from PyPI (pip install --force-reinstall --only-binary=:all: av) or leave the video out (--no-video)"
         ) from error
 
 
