@@ -17,7 +17,10 @@ _NEW = "new"
 TOKEN = Annotated[
     str | None,
     typer.Option(
-        "--token", envvar="AFFECTLINE_TOKEN", show_envvar=True, help="What clients must show; `new` makes one and shows it."
+        "--token",
+        envvar="AFFECTLINE_TOKEN",
+        show_envvar=True,
+        help="What clients must show; `new` makes one and shows it.",
     ),
 ]
 
@@ -26,7 +29,8 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs a token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     folder: Annotated[
-        Path | None, typer.Option("--folder", metavar="DIR", help="Where analyses are kept.", show_default="user's data")
+        Path | None,
+        typer.Option("--folder", metavar="DIR", help="Where analyses are kept.", show_default="user's data"),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Analyses at a time.")] = 1,
     queue: Annotated[int, typer.Option(min=1, help="Uploads that may wait; more are refused.")] = 16,
@@ -35,7 +39,8 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
         Path | None, typer.Option(metavar="FILE", help="Read the token from the first line of a file.")
     ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A name by which browsers reach this machine; again for more.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A name by which browsers reach this machine; again for more."),
     ] = None,
     max_mb: Annotated[float, typer.Option(help="Megabytes of an upload.")] = 500.0,
     max_minutes: Annotated[float, typer.Option(help="Length of a video.")] = 30.0,

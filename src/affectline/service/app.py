@@ -28,9 +28,10 @@ logger = logging.getLogger(__name__)
 
 JANITOR_EVERY_S: Final = 600.0
 
-_DESCRIPTION: Final = """Turns a video into a timeline of affect: valence, arousal, expression and action units, per frame
-and face. Upload with `POST /v1/analyses`, ask `GET /v1/analyses/{id}` until its state is `done`, then fetch the timeline
-or the report. `WS /v1/live` answers binary JPEG messages with JSON. What a face shows is not what a person feels."""
+_DESCRIPTION: Final = """Turns a video into a timeline of affect: valence, arousal, expression and action units, per
+frame and face. Upload with `POST /v1/analyses`, ask `GET /v1/analyses/{id}` until its state is `done`, then fetch the
+timeline or the report. `WS /v1/live` answers binary JPEG messages with JSON. What a face shows is not what a person
+feels."""
 
 
 def create_app(settings: ServiceSettings) -> FastAPI:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import secrets
+import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
-from affectline.json_records import read_record, to_json_object
+from affectline.json_records import JsonValue, read_record, to_json_object
 from affectline.service.child import Child
 from affectline.service.job_folder import JobFolder
 from affectline.service.job_store import Job, JobState, JobStore
@@ -161,7 +162,8 @@ class JobQueue:
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "not_usable",
-            "The file could not be opened within the memory and time allowed for it; it is damaged, or made to do harm.",
+            "The file could not be opened within the memory and time allowed for it; it is damaged, or made to do "
+            "harm.",
         )
 
     async def cancel(self, job: Job) -> None:
@@ -248,7 +250,7 @@ class JobQueue:
         )
 
 
-async def _last_message(child: Child, running: _Running) -> object:
+async def _last_message(child: Child, running: _Running) -> JsonValue:
     """Follow a worker to its outcome; None if it ends without one."""
     while (message := await child.receive()) is not None:
         if "outcome" in message:
@@ -260,6 +262,4 @@ async def _last_message(child: Child, running: _Running) -> object:
 
 def free_bytes(folder: Path) -> int:
     """Return how much space is left where a folder lies."""
-    import shutil
-
     return shutil.disk_usage(folder).free

@@ -150,5 +150,7 @@ def _cells(job: Job) -> tuple[object, ...]:
 
 
 def _job(cells: dict[str, str]) -> Job:
-    nested = {name: None if cells[name] is None else json.loads(cells[name]) for name in ("probed", "choice", "outcome")}
+    nested = {
+        name: None if cells[name] is None else json.loads(cells[name]) for name in ("probed", "choice", "outcome")
+    }
     return read_record(Job, {**cells, **nested}, "a job in jobs.sqlite")

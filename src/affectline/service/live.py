@@ -12,8 +12,8 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from tempfile import TemporaryDirectory
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -43,7 +44,7 @@ class Metrics:
         )
         jobs = Gauge("affectline_analyses", "Analyses by state.", ("state",), registry=self.registry)
         for state in JobState:
-            jobs.labels(state.value).set_function(lambda state=state: store.count(state))
+            jobs.labels(state.value).set_function(partial(store.count, state))
 
 
 class Watch:

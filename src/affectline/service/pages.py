@@ -102,8 +102,8 @@ def colours_css() -> str:
         f"  --on-{word.lower()}: {to_hex(text_rgb(expression_rgb(word)))};\n"
         for word in words
     )
-    light, dark = _tones(LIGHT), _tones(DARK)
-    return f":root {{\n  color-scheme: light dark;\n{light}{expressions}}}\n@media (prefers-color-scheme: dark) {{\n:root {{\n{dark}}}\n}}\n"
+    light = f":root {{\n  color-scheme: light dark;\n{_tones(LIGHT)}{expressions}}}\n"
+    return f"{light}@media (prefers-color-scheme: dark) {{\n:root {{\n{_tones(DARK)}}}\n}}\n"
 
 
 def _tones(theme: Theme) -> str:

@@ -150,7 +150,8 @@ class _Length:
             self._last_s = max(self._last_s, time_s)
         if self.frames > self._request.max_frames:
             raise RefusedUpload(
-                NOT_USABLE, f"The video has more than {self._request.max_frames} frames, which is the most allowed here."
+                NOT_USABLE,
+                f"The video has more than {self._request.max_frames} frames, which is the most allowed here.",
             )
         if self.seconds > self._request.max_seconds:
             raise RefusedUpload(
@@ -168,9 +169,7 @@ class _Length:
 
 def _check_pixels(width: int, height: int, request: ProbeRequest) -> None:
     if width * height > request.max_pixels:
-        raise RefusedUpload(
-            NOT_USABLE, f"The picture has {width} x {height} pixels; {_pixels(request.max_pixels)}."
-        )
+        raise RefusedUpload(NOT_USABLE, f"The picture has {width} x {height} pixels; {_pixels(request.max_pixels)}.")
 
 
 def _pixels(most: int) -> str:

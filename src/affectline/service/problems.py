@@ -71,7 +71,7 @@ def problem_response(
     status: HTTPStatus, code: str, detail: str, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
     """Return an answer with a problem; arguments as `ProblemError`."""
-    problem = Problem(title=status.phrase, status=int(status), detail=detail, code=code)
+    problem = Problem(type="about:blank", title=status.phrase, status=int(status), detail=detail, code=code)
     return JSONResponse(
         problem.model_dump(), int(status), headers={**SECURITY_HEADERS, **(headers or {})}, media_type=PROBLEM_TYPE
     )

@@ -120,7 +120,9 @@ async def create_analysis(request: Request, response: Response, service: Service
     return _record(job, service)
 
 
-@router.get("/v1/analyses", summary="List analyses", tags=["analyses"], responses=problems(HTTPStatus.UNPROCESSABLE_ENTITY))
+@router.get(
+    "/v1/analyses", summary="List analyses", tags=["analyses"], responses=problems(HTTPStatus.UNPROCESSABLE_ENTITY)
+)
 async def list_analyses(
     service: Service,
     limit: Annotated[int, Query(ge=1, le=200, description="How many.")] = 50,
@@ -177,7 +179,10 @@ async def get_timeline(suffix: Literal["csv", "parquet", "jsonl"], job: AnyJob, 
     summary="The report",
     tags=["analyses"],
     response_class=FileResponse,
-    responses={**NOT_YET, 200: {"description": "One HTML file.", "content": {"text/html": {"schema": {"type": "string"}}}}},
+    responses={
+        **NOT_YET,
+        200: {"description": "One HTML file.", "content": {"text/html": {"schema": {"type": "string"}}}},
+    },
 )
 async def get_report(folder: Finished) -> Response:
     """Return the HTML report, in a sandbox."""
@@ -211,7 +216,7 @@ async def get_models(service: Service) -> ModelList:
             kind=state.spec.kind.value,
             licence=state.spec.licence,
             trained_on=state.spec.training_data,
-            is_here=state.spec.embedded or state.path is not None,
+            is_here=bool(state.spec.embedded) or state.path is not None,
         )
         for state in list_assets()
     ]

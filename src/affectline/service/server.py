@@ -73,5 +73,9 @@ def _log_config(level: str) -> dict[str, object]:
     config: dict[str, object] = copy.deepcopy(LOGGING_CONFIG)
     loggers = config["loggers"]
     if isinstance(loggers, dict):
-        loggers["affectline"] = {"handlers": ["default"], "level": logging.getLevelName(level.upper()), "propagate": False}
+        loggers["affectline"] = {
+            "handlers": ["default"],
+            "level": logging.getLevelName(level.upper()),
+            "propagate": False,
+        }
     return config
