@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from functools import partial
+from http import HTTPStatus
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -82,4 +83,6 @@ class Watch:
             route = getattr(scope.get("route"), "path", "none")
             metrics: Metrics = scope["app"].state.parts.metrics
             metrics.requests.labels(method, route, str(status)).inc()
-            access_log.info("%s %s %d %.0f ms", method, route, status, 1000 * (time.perf_counter() - begun_s))
+            # Reading is what the page does all the time while it waits.
+            level = logging.DEBUG if method == "GET" and status < HTTPStatus.BAD_REQUEST else logging.INFO
+            access_log.log(level, "%s %s %d %.0f ms", method, route, status, 1000 * (time.perf_counter() - begun_s))

@@ -7,6 +7,7 @@ const LONG_SIDE = 640;
 const QUALITY = 0.8;
 const REMEMBERED = 120;
 const TELL_MS = 400;
+const LATE_MS = 150; // boxes that are later than this would not lie on the face: the picture they belong to is shown
 
 const element = (id) => document.getElementById(id);
 const picture = document.createElement("canvas");
@@ -102,7 +103,8 @@ function sendFrame(own, camera) {
 }
 
 function show(own, message, nowMs) {
-  drawFaces(element("overlay"), message);
+  const isLate = own.answers.at(-1).delayMs > LATE_MS;
+  drawFaces(element("overlay"), message, isLate ? picture : null);
   const area = ({ box }) => (box[2] - box[0]) * (box[3] - box[1]);
   const face = message.faces.toSorted((one, other) => area(other) - area(one))[0];
   chart.add(message.time_s, face?.valence ?? null, face?.arousal ?? null);

@@ -7,14 +7,20 @@ function tone(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
-/** Draw faces; boxes are in pixels of a frame of `width` x `height`, and the picture is mirrored. */
-export function drawFaces(canvas, { faces, width, height }) {
+/** Draw faces, over `under` if it is given; boxes are in pixels of a frame of `width` x `height`; all is mirrored. */
+export function drawFaces(canvas, { faces, width, height }, under) {
   const ratio = devicePixelRatio || 1;
   const [wide, high] = [canvas.clientWidth, canvas.clientHeight];
   canvas.width = Math.round(wide * ratio);
   canvas.height = Math.round(high * ratio);
   const pen = canvas.getContext("2d");
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  if (under) {
+    pen.save();
+    pen.scale(-1, 1);
+    pen.drawImage(under, -wide, 0, wide, high);
+    pen.restore();
+  }
   for (const face of faces) drawFace(pen, face, wide / width, high / height, wide);
 }
 
