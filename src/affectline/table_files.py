@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,10 +28,16 @@ def write_csv(table: pa.Table, path: Path) -> None:
         OutputError: the file cannot be written.
     """
     with complete_file(path) as file:
-        file.write((",".join(table.schema.names) + "\n").encode())
-        for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
-            cells = [_csv_quoted(column.cast(pa.string())) for column in batch.columns]
-            _write_lines(file, pc.binary_join_element_wise(*cells, ",", null_handling="replace", null_replacement=""))
+        for part in csv_bytes(table):
+            file.write(part)
+
+
+def csv_bytes(table: pa.Table) -> Iterator[bytes]:
+    """Return the content of the CSV file that `write_csv` writes, in parts."""
+    yield (",".join(table.schema.names) + "\n").encode()
+    for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
+        cells = [_csv_quoted(column.cast(pa.string())) for column in batch.columns]
+        yield _lines(pc.binary_join_element_wise(*cells, ",", null_handling="replace", null_replacement=""))
 
 
 def _csv_quoted(text: pa.StringArray) -> pa.StringArray:
@@ -54,7 +59,7 @@ def write_jsonl(table: pa.Table, path: Path) -> None:
                 for name, column in zip(batch.schema.names, batch.columns, strict=True)
             ]
             objects = pc.binary_join_element_wise(*pairs, ", ")
-            _write_lines(file, pc.binary_join_element_wise("{", objects, "}", ""))
+            file.write(_lines(pc.binary_join_element_wise("{", objects, "}", "")))
 
 
 def _as_json(column: pa.Array) -> pa.StringArray:
@@ -65,8 +70,8 @@ def _as_json(column: pa.Array) -> pa.StringArray:
     return pc.fill_null(encoded.take(words.indices), "null")
 
 
-def _write_lines(file: BinaryIO, lines: pa.StringArray) -> None:
-    file.write("".join(f"{line}\n" for line in lines.to_pylist()).encode())
+def _lines(lines: pa.StringArray) -> bytes:
+    return "".join(f"{line}\n" for line in lines.to_pylist()).encode()
 
 
 def write_parquet(table: pa.Table, path: Path, metadata: Mapping[str, str]) -> None:

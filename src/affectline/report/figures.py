@@ -19,7 +19,9 @@ Spec = dict[str, Any]
 """A part of a figure in Plotly's own words, which are of every type that JSON has."""
 
 MILLISECONDS = 1000
-"""Times are given as dates from 1970 on, so that axes have minutes and seconds."""
+ORIGIN_MS = 946_684_800_000
+"""Times are dates from the beginning of 2000 on, so that axes have minutes and seconds. From 1970 on they would be small
+numbers, and Plotly takes a number of two or four digits for a year."""
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _MARKED_CELLS = 60
@@ -95,7 +97,7 @@ def _envelope(column: str, tone: str) -> list[Spec]:
     """Return the band between the smallest and the largest value of each cell."""
     edge = {"type": "scatter", "mode": "lines", "x": "$x", "hoverinfo": "skip", "line": {"width": 0, "color": tone}}
     low = edge | {"y": f"${column}_low"}
-    return [low, edge | {"y": f"${column}_high", "fill": "tonexty", "fillcolor": tone, "opacity": 0.25}]
+    return [low, edge | {"y": f"${column}_high", "fill": "tonexty", "fillcolor": f"{tone}_band"}]
 
 
 def _expressions(track: Track, expressions: Sequence[Expression]) -> Chart:
@@ -118,24 +120,26 @@ def _expressions(track: Track, expressions: Sequence[Expression]) -> Chart:
 
 
 def _units(track: Track, units: Sequence[ActionUnit]) -> Chart:
-    heat = {
-        "type": "heatmap",
-        "x": "$edges",
-        "y": [unit.value for unit in units],
-        "z": [f"${unit.column}" for unit in units],
-        "zmin": 0,
-        "zmax": 1,
-        "ygap": 1,
-        "colorscale": "@activation",
-        "showscale": False,
-        "hoverongaps": False,
-        "customdata": [unit.meaning for unit in units],
-        "hovertemplate": "%{y}: %{z:.2f}<extra></extra>",
-    }
-    shading = _shading(track, (-0.5, len(units) - 0.5))
-    y_axis = {"range": [len(units) - 0.5, -0.5], "type": "category", "showgrid": False}
+    """Return the heat map: a trace for each unit, which so has a name of its own under the pointer."""
+    shared = {"type": "heatmap", "x": "$edges", "zmin": 0, "zmax": 1, "ygap": 1, "colorscale": "@activation"}
+    shared |= {"showscale": False, "hoverongaps": False}
+    rows = [
+        {
+            "y": [row - 0.5, row + 0.5],
+            "z": [f"${unit.column}"],
+            "hovertemplate": f"{_unit_name(unit)}: %{{z:.2f}}<extra></extra>",
+        }
+        for row, unit in enumerate(units)
+    ]
+    y_axis = {"range": [len(units) - 0.5, -0.5], "showgrid": False}
+    y_axis |= {"tickvals": list(range(len(units))), "ticktext": [unit.value for unit in units]}
     layout = _layout(track.grid, y_axis) | {"hovermode": "closest"}
-    return Chart("units", (heat, *shading), layout)
+    shading = _shading(track, (-0.5, len(units) - 0.5))
+    return Chart("units", (*(shared | row for row in rows), *shading), layout)
+
+
+def _unit_name(unit: ActionUnit) -> str:
+    return f"{unit.value} {unit.meaning}"
 
 
 def _plane(grid: Grid) -> Chart:
@@ -182,8 +186,8 @@ def _boxes(grid: Grid, spans: list[tuple[int, int]], y_range: tuple[float, float
 
 
 def axis_value(grid: Grid, x: float) -> float:
-    """Return a place on the grid as charts have it: milliseconds, or the index for independent images."""
-    return x * MILLISECONDS if grid.has_time else x
+    """Return a place on the grid as charts have it: a date in milliseconds, or the index for independent images."""
+    return ORIGIN_MS + x * MILLISECONDS if grid.has_time else x
 
 
 def _layout(grid: Grid, y_axis: Spec) -> Spec:

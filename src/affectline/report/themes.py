@@ -28,6 +28,11 @@ def _scale(name: str, first: float, last: float) -> ColourScale:
     return tuple((place / (_STEPS - 1), colour) for place, colour in enumerate(rounded))
 
 
+def _between(*colours: str) -> ColourScale:
+    """Return a scale that goes evenly from colour to colour."""
+    return tuple((place / (len(colours) - 1), colour) for place, colour in enumerate(colours))
+
+
 @dataclass(frozen=True, slots=True)
 class Theme:
     """Tones by what they are for; `ground` is behind everything, `panel` behind a chart.
@@ -44,7 +49,9 @@ class Theme:
         accent: links, buttons, what is selected.
         on_accent: text on `accent`.
         valence: its curve.
+        valence_band: between its lowest and its highest value.
         arousal: its curve.
+        arousal_band: likewise.
         veil: over what was not observed.
         hatch: the strokes on that veil.
         shade: over what is of low quality.
@@ -61,7 +68,9 @@ class Theme:
     accent: str
     on_accent: str
     valence: str
+    valence_band: str
     arousal: str
+    arousal_band: str
     veil: str
     hatch: str
     shade: str
@@ -83,11 +92,13 @@ LIGHT = Theme(
     accent="#1f5f8b",
     on_accent="#ffffff",
     valence=to_hex(VALENCE_RGB),
+    valence_band="rgba(11, 60, 93, 0.22)",
     arousal=to_hex(AROUSAL_RGB),
+    arousal_band="rgba(224, 122, 31, 0.22)",
     veil="rgba(255, 255, 255, 0.66)",
     hatch="rgba(88, 98, 115, 0.55)",
     shade="rgba(110, 110, 110, 0.30)",
-    activation=_scale("YlGnBu", 0.0, 1.0),
+    activation=_scale("GnBu", 0.0, 1.0),
     path=_scale("viridis", 0.0, 0.86),
 )
 
@@ -101,11 +112,13 @@ DARK = Theme(
     accent="#86c5f4",
     on_accent="#0d1620",
     valence="#9cc9f5",
+    valence_band="rgba(156, 201, 245, 0.25)",
     arousal="#f5a65b",
+    arousal_band="rgba(245, 166, 91, 0.25)",
     veil="rgba(26, 32, 41, 0.70)",
     hatch="rgba(163, 174, 189, 0.55)",
     shade="rgba(190, 190, 190, 0.30)",
-    activation=_scale("YlGnBu_r", 0.0, 1.0),
+    activation=_between("#1d2530", "#1b5a78", "#1f9a8a", "#9fd45f", "#fdf3a7"),
     path=_scale("viridis", 0.22, 1.0),
 )
 

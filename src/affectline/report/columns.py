@@ -1,0 +1,36 @@
+"""A track's numbers as charts need them: one value for each cell of the grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectline.labels import ActionUnit, Expression
+from affectline.report.figures import MILLISECONDS, ORIGIN_MS
+from affectline.report.series import Floats, Track
+from affectline.schema import BOX_COLUMNS
+
+
+def columns_of(
+    track: Track, expressions: Sequence[Expression], units: Sequence[ActionUnit]
+) -> dict[str, NDArray[np.floating]]:
+    """Return the columns that the track's charts name, NaN where the track has no value.
+
+    Scores are float32 with shape (n,); `x` (the cells' middles), `widths` and `edges` (n + 1) are float64, as
+    `figures.axis_value` gives them. Of valence and arousal there are the mean and, where a cell may
+    hold several frames, the extremes.
+    """
+    grid = track.grid
+    edges = ORIGIN_MS + grid.edges * MILLISECONDS if grid.has_time else grid.edges
+    places: dict[str, Floats] = {"x": (edges[:-1] + edges[1:]) / 2, "widths": np.diff(edges), "edges": edges}
+    scores: dict[str, Floats] = {}
+    for column in ("valence", "arousal"):
+        summary = track.summary(column)
+        scores[column] = summary.mean
+        if grid.is_binned:
+            scores |= {f"{column}_low": summary.low, f"{column}_high": summary.high}
+    names = [*(label.column for label in expressions), *(unit.column for unit in units), *BOX_COLUMNS]
+    scores |= {name: track.summary(name).mean for name in names}
+    return {**places, **{name: values.astype(np.float32) for name, values in scores.items()}}

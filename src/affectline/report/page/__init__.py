@@ -1,0 +1,5 @@
+"""The report: one page with the video, interactive charts and all that they rest on."""
+
+from affectline.report.page.write import REPORT_NAME, require_extra, write_report
+
+__all__ = ["REPORT_NAME", "require_extra", "write_report"]

@@ -1,0 +1,206 @@
+"""Writes `report.html` into the folder of a finished analysis."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from affectline.atomic_file import complete_file
+from affectline.errors import MissingExtraError
+from affectline.inputs import expand_inputs, open_input
+from affectline.labels import ActionUnit, Expression
+from affectline.progress import ProgressHook, ignore_progress
+from affectline.provenance import Provenance
+from affectline.report.page import facts
+from affectline.report.page.moments import Moment, moments_per_expression, top_moments
+from affectline.report.page.payload import packed_table, page_data, script_json
+from affectline.report.page.pictures import image_pictures, thumbnails
+from affectline.report.page.player import MEGABYTE, Player, check_belongs, make_player, sequence_rate
+from affectline.report.page.template import render
+from affectline.report.series import Grid, Track, action_units_in, expressions_in, make_grid, split_tracks
+from affectline.result_files import read_result
+from affectline.video import FrameSource
+
+REPORT_NAME = "report.html"
+
+MOST_MEGABYTES = 25.0
+MAX_TRACKS = 8
+MAX_CELLS, CELLS_OF_ALL_TRACKS = 6000, 24_000
+"""Points of each chart, and of those of all tracks together."""
+
+_SLACK_BYTES = 150_000
+"""For the page's own words, style and script."""
+
+
+def require_extra() -> None:
+    """Make sure that what the report needs is installed.
+
+    Raises:
+        MissingExtraError: plotly or jinja2 is missing.
+    """
+    for name in ("jinja2", "plotly"):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise MissingExtraError(
+                f"the report needs {name}, which is not installed: run `pip install 'affectline[report]'`"
+            ) from error
+
+
+def write_report(
+    result: Path,
+    *,
+    video: Path | None = None,
+    embed_limit_mb: float = 15.0,
+    on_progress: ProgressHook = ignore_progress,
+) -> Path:
+    """Write the report of a finished analysis as one page that needs no network, and return its path.
+
+    A video that browsers play goes into the page as it is if it is small enough; else a preview is made. A preview
+    that is still too large lies beside the page as `report_video.mp4`. The page is never over 25 MB.
+
+    Args:
+        result: the folder of one analysed input.
+        video: what was analysed: a video, an image or a folder of images. None: charts alone.
+        embed_limit_mb: a larger video is not put into the page, in units of 1,000,000 bytes.
+        on_progress: told of the frames of a preview.
+
+    Raises:
+        MissingExtraError: plotly or jinja2 is not installed.
+        InputFileError: the folder holds no result, or the video cannot be read.
+        InputError: the video is shorter than the result.
+        OutputError: the page or the preview cannot be written.
+    """
+    require_extra()
+    result = Path(result)
+    content = _read(result)
+    source = None if video is None else _open(Path(video), content)
+    moments = _moments(content, source)
+    data = page_data(content.tracks, content.grid, content.expressions, content.units)
+    data |= _frames_data(content, source)
+    table = packed_table(content.table)
+    plotly = _plotly_script() if content.tracks else ""
+    taken = sum(map(len, [script_json(data), table or "", plotly, *filter(None, moments.values())])) + _SLACK_BYTES
+    player = None
+    if source is not None and source.info.kind in ("video", "sequence"):
+        room = (MOST_MEGABYTES * MEGABYTE - taken) * 3 / 4  # base64 makes four bytes of three
+        limit = int(max(0.0, min(embed_limit_mb * MEGABYTE, room)))
+        player = make_player(source, result, limit, on_progress)
+        data["size"] = player.size_wh
+    page = render(
+        provenance=content.provenance,
+        data=script_json(data),
+        table=table,
+        plotly=plotly,
+        player=player,
+        pictures=bool(data.get("pictures")),
+        **_words(content, source, moments, player),
+    )
+    path = result / REPORT_NAME
+    with complete_file(path) as file:
+        file.write(page.encode())
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """A result, cut into what the page shows."""
+
+    table: pa.Table
+    provenance: Provenance
+    grid: Grid
+    tracks: list[Track]
+    left_out: int
+    expressions: list[Expression]
+    units: list[ActionUnit]
+
+
+def _read(folder: Path) -> _Content:
+    table, provenance = read_result(folder)
+    shown = len(split_tracks(table, make_grid(table, 1), MAX_TRACKS)[0])
+    grid = make_grid(table, min(MAX_CELLS, CELLS_OF_ALL_TRACKS // max(1, shown)))
+    tracks, left_out = split_tracks(table, grid, MAX_TRACKS)
+    tracks.sort(key=lambda track: -len(track.rows))
+    return _Content(table, provenance, grid, tracks, left_out, expressions_in(table), action_units_in(table))
+
+
+def _open(video: Path, content: _Content) -> FrameSource:
+    rate = sequence_rate(content.table) if video.is_dir() else None
+    source = open_input(expand_inputs([video], rate)[0], rate)
+    check_belongs(source, content.table)
+    return source
+
+
+def _moments(content: _Content, source: FrameSource | None) -> dict[tuple[int, Moment], str | None]:
+    """Return the moments of each track, by its place among the tracks, with their pictures."""
+    each = moments_per_expression(len(content.tracks), len(content.expressions))
+    found = [
+        (place, moment)
+        for place, track in enumerate(content.tracks)
+        for moment in top_moments(track, content.expressions, each)
+    ]
+    pictures = {} if source is None else thumbnails(source, [moment for _, moment in found])
+    return {key: pictures.get(key[1]) for key in found}
+
+
+def _frames_data(content: _Content, source: FrameSource | None) -> dict[str, Any]:
+    """Return what the script knows of single images: their names, and their pictures where there is a source."""
+    data: dict[str, Any] = {"fileName": f"{_file_stem(content.provenance.input)}-timeline.csv"}
+    if "source" in content.table.column_names:
+        pairs = zip(content.table["frame"].to_pylist(), content.table["source"].to_pylist(), strict=True)
+        data["sources"] = dict(pairs)
+    if source is not None and source.info.kind in ("image", "images"):
+        pictures = image_pictures(source, content.grid.frames.tolist())
+        data["pictures"] = {frame: {"src": src, "size": size} for frame, (src, size) in pictures.items()}
+    return data
+
+
+def _file_stem(name: str) -> str:
+    """Return a name that every system takes for a file."""
+    kept = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in Path(name).stem)
+    return kept.strip("._") or "affectline"
+
+
+def _words(
+    content: _Content,
+    source: FrameSource | None,
+    moments: dict[tuple[int, Moment], str | None],
+    player: Player | None,
+) -> dict[str, Any]:
+    provenance, grid = content.provenance, content.grid
+    size_wh = player.size_wh if player else (source.info.width, source.info.height) if source else None
+    tracks = [
+        facts.track_fact(
+            track,
+            content.expressions,
+            content.units,
+            {moment: picture for (owner, moment), picture in moments.items() if owner == place},
+        )
+        for place, track in enumerate(content.tracks)
+    ]
+    return {
+        "facts": facts.headline(provenance, size_wh, len(tracks) + content.left_out, grid),
+        "heads": facts.head_facts(provenance),
+        "settings": facts.settings(provenance),
+        "smoothing": facts.smoothing_limit(provenance.smoothing, grid.has_time),
+        "note": facts.reduction_note(grid, content.left_out),
+        "made": facts.day(provenance),
+        "tracks": tracks,
+        "left_out": content.left_out,
+        "has_time": grid.has_time,
+        "is_binned": grid.is_binned,
+        "labels": content.expressions,
+        "units": content.units,
+        "rows": len(content.table),
+        "frames": len(grid.frames),
+    }
+
+
+def _plotly_script() -> str:
+    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - an extra
+
+    return str(get_plotlyjs())
