@@ -226,7 +226,6 @@ class JobQueue:
         request = JobRequest(
             str(folder.path),
             job.name,
-            job.probed.kind,
             limits.max_frames,
             job.choice,
             ChildLimits(limits.memory_mb, round(wall_s * (os.cpu_count() or 1))),

@@ -184,11 +184,10 @@ async def get_timeline(suffix: Literal["csv", "parquet", "jsonl"], job: AnyJob, 
         200: {"description": "One HTML file.", "content": {"text/html": {"schema": {"type": "string"}}}},
     },
 )
-async def get_report(folder: Finished) -> Response:
+async def get_report(folder: Finished) -> FileResponse:
     """Return the HTML report, in a sandbox."""
-    html = folder.report.read_bytes()
-    policy = report_policy(html, folder.report_video.is_file())
-    return Response(html, media_type="text/html", headers={"Content-Security-Policy": policy})
+    policy = report_policy(folder.report_video.is_file())
+    return FileResponse(folder.report, media_type="text/html", headers={"Content-Security-Policy": policy})
 
 
 @router.get(

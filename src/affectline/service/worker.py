@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,7 +34,6 @@ class JobRequest:
     Attributes:
         folder: of the job.
         name: what the client calls the upload; text, never a path.
-        kind: `video` or `image`.
         max_frames: more than these are not analysed.
         choice: what to look for.
         limits: of this process.
@@ -41,7 +41,6 @@ class JobRequest:
 
     folder: str
     name: str
-    kind: str
     max_frames: int
     choice: AnalysisChoice
     limits: ChildLimits
@@ -127,7 +126,7 @@ def _run(request: JobRequest, folder: JobFolder, teller: _Teller) -> Outcome:
         _give_name(folder, request.name)
     timeline = Timeline.from_parquet(folder.timeline("parquet"))
     teller.stage("report")
-    write_report(folder.result, video=folder.upload if request.kind == "video" else None)
+    write_report(folder.result, video=folder.upload, on_progress=partial(teller.advance, "report"))
     return _outcome(timeline)
 
 
