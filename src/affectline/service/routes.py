@@ -67,7 +67,7 @@ NOT_FOUND: Final = problems(HTTPStatus.NOT_FOUND)
 NOT_YET: Final = problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 
 
-def parts_of(request: Request) -> Parts:
+async def parts_of(request: Request) -> Parts:
     """Return what the service consists of."""
     parts: Parts = request.app.state.parts
     return parts
@@ -76,7 +76,7 @@ def parts_of(request: Request) -> Parts:
 Service = Annotated[Parts, Depends(parts_of)]
 
 
-def _job(analysis_id: str, service: Service) -> Job:
+async def _job(analysis_id: str, service: Service) -> Job:
     job = service.store.get(analysis_id)
     if job is None or job.state is JobState.CANCELLED:
         raise ProblemError(HTTPStatus.NOT_FOUND, "no_such_analysis", "There is no analysis with this id (any more).")
@@ -86,7 +86,7 @@ def _job(analysis_id: str, service: Service) -> Job:
 AnyJob = Annotated[Job, Depends(_job)]
 
 
-def _finished(job: AnyJob, service: Service) -> JobFolder:
+async def _finished(job: AnyJob, service: Service) -> JobFolder:
     if job.state is not JobState.DONE:
         what = f"failed: {job.outcome.problem}" if job.outcome is not None else f"is {job.state.value}"
         raise ProblemError(HTTPStatus.CONFLICT, "no_result", f"There is no result: the analysis {what}.")

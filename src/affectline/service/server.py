@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 import logging
+import signal
 import socket
 from collections.abc import Callable
+from types import FrameType
+from typing import Final
 
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG
@@ -15,7 +18,9 @@ from affectline.service.app import create_app
 from affectline.service.live import LARGEST_FRAME_BYTES
 from affectline.service.settings import ServiceSettings
 
-GRACE_S = 5
+logger = logging.getLogger(__name__)
+
+GRACE_S: Final = 5
 
 
 def serve(settings: ServiceSettings, on_ready: Callable[[str], None], log_level: str = "info") -> None:
@@ -44,9 +49,16 @@ def serve(settings: ServiceSettings, on_ready: Callable[[str], None], log_level:
     with _listen(settings.host, settings.port) as listener:
         on_ready(_url(settings.host, listener))
         server = uvicorn.Server(config)
+        # uvicorn stops at these signals and raises them again when it has: stopping is no failure.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _note)
         server.run(sockets=[listener])
     if not server.started:
         raise OutputError(f"the service could not start in {settings.folder}; the log above tells why")
+
+
+def _note(number: int, _: FrameType | None) -> None:
+    logger.info("stopped by %s; analyses that were running go on at the next start", signal.Signals(number).name)
 
 
 def _listen(host: str, port: int) -> socket.socket:

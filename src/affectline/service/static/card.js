@@ -1,7 +1,7 @@
 // One analysis, or one upload, as a card of the list.
 import { ago, duration, percent, signed, size } from "./words.js";
 
-const STAGES = { networks: "the networks are loaded", frames: "frames", report: "the report is written" };
+const STAGES = { networks: "the networks are loaded", frames: "the frames are analysed", report: "the report is written" };
 
 export function makeCard(name) {
   const card = document.getElementById("card").content.cloneNode(true).querySelector("li");
@@ -42,8 +42,9 @@ function workOf({ state, position, progress }) {
   if (state !== "running") return [null];
   if (!progress) return ["begins", null];
   const rest = progress.rest_s === null ? "" : `, about ${duration(progress.rest_s)} left`;
-  if (progress.stage !== "frames" || !progress.total) return [STAGES[progress.stage] ?? progress.stage, null];
-  return [`${progress.done} of ${progress.total} frames, ${percent(progress.share)}${rest}`, progress.share];
+  if (!progress.total) return [STAGES[progress.stage] ?? progress.stage, null];
+  const what = progress.stage === "frames" ? `${progress.done} of ${progress.total} frames` : STAGES[progress.stage];
+  return [`${what}, ${percent(progress.share)}${rest}`, progress.share];
 }
 
 function fillVerdict(card, result) {
