@@ -9,11 +9,11 @@ from pathlib import Path
 
 import av
 import pytest
-from faces_on_video import scenery, write_video
 from service_process import ServiceProcess
 
 from affectline import Sampling, read_frames
 from affectline.records import UInt8Array
+from faces_on_video import scenery, write_video
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TOKEN = "a-token-that-nobody-guesses"  # noqa: S105 - of the tests

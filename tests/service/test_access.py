@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TOKEN
 from service_process import ServiceProcess
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from affectline.service.access import COOKIE, Keys
+from conftest import TOKEN
 
 LIST = "/v1/analyses"
 CROSS_SITE = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
@@ -43,9 +43,7 @@ def test_a_page_of_another_origin_can_neither_post_nor_read_nor_open_the_socket(
     read = service.client.get(LIST, headers={"Origin": origin})
     assert read.status_code == 403
     assert "access-control-allow-origin" not in read.headers
-    preflight = service.client.options(
-        LIST, headers={"Origin": origin, "Access-Control-Request-Method": "DELETE"}
-    )
+    preflight = service.client.options(LIST, headers={"Origin": origin, "Access-Control-Request-Method": "DELETE"})
     assert preflight.status_code == 403
     with pytest.raises(InvalidStatus) as refused:
         connect(f"ws://{service.address}/v1/live", origin=origin)
@@ -80,7 +78,9 @@ def test_every_answer_has_the_headers_that_hold_browsers_back(service: ServicePr
 
 
 class TestToken:
-    def test_without_it_nothing_but_the_login_form_and_the_health_is_shown(self, locked_service: ServiceProcess) -> None:
+    def test_without_it_nothing_but_the_login_form_and_the_health_is_shown(
+        self, locked_service: ServiceProcess
+    ) -> None:
         get = locked_service.client.get
         for path in (LIST, "/v1/models", "/v1/schema", "/metrics", "/openapi.json", f"{LIST}/x/report", "/nothing"):
             answer = get(path)

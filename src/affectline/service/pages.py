@@ -28,13 +28,21 @@ _FILES: Final = {path.name: path for path in _STATIC.iterdir() if path.suffix in
 _LONGEST_FORM: Final = 4096
 _PAUSE_S: Final = 0.5
 
+Service = Annotated[Parts, Depends(parts_of)]
+
 pages = APIRouter(include_in_schema=False)
 
 
 @pages.get("/")
-async def home(request: Request) -> Response:
+async def home(request: Request, service: Service) -> Response:
     """Return the page, or the login form to somebody who has to log in."""
-    return _file("index.html" if request.scope["affectline.is_known"] else "login.html")
+    if not request.scope["affectline.is_known"]:
+        return _html(_FILES["login.html"].read_bytes())
+    page = _FILES["index.html"].read_bytes()
+    # Only somebody who had to log in can log out.
+    return _html(
+        page if service.settings.token is None else page.replace(b'action="/logout" hidden', b'action="/logout"')
+    )
 
 
 @pages.get("/static/colours.css")
@@ -46,13 +54,14 @@ async def colours() -> Response:
 @pages.get("/static/{name}")
 async def static(name: str) -> Response:
     """Return a file of the page."""
-    if name not in _FILES:
+    if name not in _FILES or name.endswith(".html"):
         raise ProblemError(HTTPStatus.NOT_FOUND, "not_found", "The page has no such file.")
-    return _file(name)
+    path = _FILES[name]
+    return Response(path.read_bytes(), media_type=_TYPES[path.suffix], headers={"Cache-Control": "no-cache"})
 
 
 @pages.post("/login")
-async def login(request: Request, service: Annotated[Parts, Depends(parts_of)]) -> Response:
+async def login(request: Request, service: Service) -> Response:
     """Give a browser that shows the token a cookie, and send it to the page."""
     body = b""
     async for chunk in request.stream():
@@ -83,12 +92,9 @@ async def logout() -> Response:
     return response
 
 
-def _file(name: str) -> Response:
-    path = _FILES[name]
-    headers = {"Cache-Control": "no-cache"}
-    if path.suffix == ".html":
-        headers["Content-Security-Policy"] = PAGE_POLICY
-    return Response(path.read_bytes(), media_type=_TYPES[path.suffix], headers=headers)
+def _html(page: bytes) -> Response:
+    headers = {"Cache-Control": "no-store", "Content-Security-Policy": PAGE_POLICY}
+    return Response(page, media_type="text/html", headers=headers)
 
 
 def colours_css() -> str:
