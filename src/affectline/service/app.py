@@ -27,6 +27,8 @@ from affectline.service.settings import ServiceSettings
 logger = logging.getLogger(__name__)
 
 JANITOR_EVERY_S: Final = 600.0
+LOCK_NAME: Final = "lock"
+LOCK_OWNER: Final = "another affectline serve"
 
 _DESCRIPTION: Final = """Turns a video into a timeline of affect: valence, arousal, expression and action units, per
 frame and face. Upload with `POST /v1/analyses`, ask `GET /v1/analyses/{id}` until its state is `done`, then fetch the
@@ -44,7 +46,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with locked(settings.folder / "lock", 5.0, "another affectline serve"):
+        with locked(settings.folder / LOCK_NAME, 5.0, LOCK_OWNER):
             app.state.parts = parts = _make_parts(settings, keys)
             parts.queue.recover()
             tasks = [asyncio.create_task(parts.queue.run()) for _ in range(settings.workers)]

@@ -14,7 +14,8 @@ import uvicorn
 from uvicorn.config import LOGGING_CONFIG
 
 from affectline.errors import OutputError
-from affectline.service.app import create_app
+from affectline.service.app import LOCK_NAME, LOCK_OWNER, create_app
+from affectline.service.file_lock import locked
 from affectline.service.live import LARGEST_FRAME_BYTES
 from affectline.service.settings import ServiceSettings
 
@@ -34,6 +35,7 @@ def serve(settings: ServiceSettings, on_ready: Callable[[str], None], log_level:
     Raises:
         OutputError: the address is taken, or the folder cannot be used.
     """
+    take_folder(settings)
     app = create_app(settings)
     config = uvicorn.Config(
         app,
@@ -55,6 +57,24 @@ def serve(settings: ServiceSettings, on_ready: Callable[[str], None], log_level:
         server.run(sockets=[listener])
     if not server.started:
         raise OutputError(f"the service could not start in {settings.folder}; the log above tells why")
+
+
+def take_folder(settings: ServiceSettings) -> None:
+    """Make the folder if it is not there, and make sure that no other service uses it, before anything starts.
+
+    Raises:
+        OutputError: it cannot be made, or another service uses it.
+    """
+    try:
+        settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with locked(settings.folder / LOCK_NAME, 0.0, LOCK_OWNER):
+            pass  # the application takes it when it starts
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"cannot keep analyses in {settings.folder}: {error.strerror}; choose another --folder"
+        ) from error
 
 
 def _note(number: int, _: FrameType | None) -> None:
