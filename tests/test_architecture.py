@@ -50,6 +50,7 @@ LAYERS = [
     {"job_index", "jobs", "jobs_on_ray", "evaluation"},
     {"training"},
     {"experiments"},
+    {"service"},
     {"cli"},
 ]
 """Who may import whom: a module imports from its own layer and from those above it in this list."""

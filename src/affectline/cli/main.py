@@ -20,6 +20,7 @@ from affectline.cli import (
     report,
     reproduce,
     schema,
+    serve,
     submission,
     synth,
     tracks,
@@ -52,6 +53,7 @@ app.command("blend")(blend.command)
 app.add_typer(submission.app, name="submission")
 app.command("finetune")(finetune.command)
 app.command("reproduce")(reproduce.command)
+app.command("serve")(serve.command)
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,0 +1,112 @@
+// Files that were dropped or chosen go to the service one after the other.
+import { makeCard, setWork } from "./card.js";
+import { ask, upload } from "./api.js";
+import { announce, duration, percent, size } from "./words.js";
+
+const QUEUE_FULL = 429;
+const waiting = [];
+let limits = null;
+let isSending = false;
+
+export function startUploads(refresh) {
+  const drop = document.getElementById("drop");
+  const input = document.getElementById("files");
+  input.addEventListener("change", () => {
+    take([...input.files], refresh);
+    input.value = "";
+  });
+  for (const kind of ["dragenter", "dragover"]) {
+    addEventListener(kind, (event) => {
+      event.preventDefault();
+      drop.classList.add("is-over");
+    });
+  }
+  for (const kind of ["dragleave", "drop", "dragend"]) {
+    addEventListener(kind, (event) => {
+      event.preventDefault();
+      if (kind !== "dragleave" || event.relatedTarget === null) drop.classList.remove("is-over");
+    });
+  }
+  addEventListener("drop", (event) => take([...event.dataTransfer.files], refresh));
+  tellLimits();
+}
+
+async function tellLimits() {
+  try {
+    limits = (await ask("/v1/schema")).limits;
+  } catch (problem) {
+    announce(problem.message);
+    return;
+  }
+  const kept = limits.keep_hours
+    ? `its results after ${limits.keep_hours >= 48 ? `${Math.round(limits.keep_hours / 24)} days` : `${limits.keep_hours} hours`}`
+    : "its results when you delete them";
+  document.getElementById("limits").textContent =
+    `Up to ${size(limits.max_bytes)} and ${duration(limits.max_seconds)} each. An upload is removed after its analysis, ${kept}.`;
+}
+
+function take(files, refresh) {
+  const list = document.getElementById("list");
+  for (const file of files) {
+    const card = makeCard(file.name);
+    card.querySelector(".meta").textContent = size(file.size);
+    setWork(card, "waits for its turn", null);
+    const button = card.querySelector(".delete");
+    button.textContent = "Cancel";
+    const item = { file, card, isCancelled: false };
+    button.addEventListener("click", () => {
+      item.isCancelled = true;
+      card.remove();
+      announce(`${file.name} was left out`);
+    });
+    list.prepend(card);
+    waiting.push(item);
+  }
+  if (files.length) announce(files.length === 1 ? `${files[0].name} is being sent` : `${files.length} files are being sent`);
+  document.getElementById("nothing").hidden = true;
+  send(refresh);
+}
+
+async function send(refresh) {
+  if (isSending) return;
+  isSending = true;
+  while (waiting.length) {
+    const item = waiting.shift();
+    if (!item.isCancelled) await sendOne(item, refresh);
+  }
+  isSending = false;
+}
+
+async function sendOne(item, refresh) {
+  const { file, card } = item;
+  if (limits && file.size > limits.max_bytes) return fail(card, file, `It has ${size(file.size)}; at most ${size(limits.max_bytes)} are allowed here.`);
+  while (!item.isCancelled) {
+    try {
+      await upload(file, (share) => setWork(card, share < 1 ? `${percent(share)} sent` : "is looked at", share < 1 ? share : null));
+      card.remove();
+      await refresh();
+      return undefined;
+    } catch (problem) {
+      if (problem.status !== QUEUE_FULL) return fail(card, file, problem.message);
+      await pause(card, problem.retryAfterS);
+    }
+  }
+  return undefined;
+}
+
+async function pause(card, seconds) {
+  for (let left = seconds; left > 0; left -= 1) {
+    setWork(card, `the queue is full; next try in ${left} s`, null);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+}
+
+function fail(card, file, text) {
+  setWork(card, null);
+  card.classList.add("is-failed");
+  card.querySelector(".warning").textContent = text;
+  const button = card.querySelector(".delete");
+  button.textContent = "Dismiss";
+  button.setAttribute("aria-label", `Dismiss ${file.name}`);
+  announce(`${file.name} was refused: ${text}`);
+}

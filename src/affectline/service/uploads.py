@@ -1,0 +1,200 @@
+"""Brings the body of a request to disk as it comes: memory does not grow with the size of an upload."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import unicodedata
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import python_multipart
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import parse_options_header
+from starlette.requests import ClientDisconnect, Request
+
+from affectline.service.job_queue import free_bytes
+from affectline.service.problems import ProblemError
+
+FIELD: Final = "file"
+"""The name of the part that holds the video."""
+
+UNNAMED: Final = "upload"
+LONGEST_NAME: Final = 120
+SILENCE_S: Final = 60.0
+"""A client that sends nothing for so long has lost its place."""
+
+_MOST_OF_THE_REST: Final = 64 * 1024
+_SPARE_DISK_BYTES: Final = 256 * 10**6
+_RAW_TYPES: Final = re.compile(r"(video|image)/[\w.+-]+|application/octet-stream")
+
+
+def display_name(sent: str) -> str:
+    """Return what a client calls its file, as text that may be shown: never a path, no control characters."""
+    last = re.split(r"[/\\]", sent)[-1]
+    kept = "".join(char for char in last if unicodedata.category(char)[0] != "C")
+    shortened = " ".join(kept.split())[:LONGEST_NAME]
+    return shortened or UNNAMED
+
+
+async def receive_upload(request: Request, target: Path, max_bytes: int) -> str:
+    """Write the video in the body of a request to a file, and return its name for display.
+
+    Args:
+        request: multipart/form-data with a part `file`, or the bytes of a video or image as they are.
+        target: the file; incomplete if an error is raised.
+        max_bytes: of the video.
+
+    Raises:
+        ProblemError: too large, of another type, malformed, empty, too slow, or the disk is full.
+    """
+    kind, parameters = parse_options_header(request.headers.get("content-type", ""))
+    media_type = kind.decode("latin-1").lower()
+    is_form = media_type == "multipart/form-data"
+    if not is_form and not _RAW_TYPES.fullmatch(media_type):
+        raise ProblemError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "not_an_upload",
+            f"Send multipart/form-data with a part `{FIELD}`, or the bytes of a video or image as they are, with a "
+            "Content-Type of video/*, image/* or application/octet-stream.",
+        )
+    _check_length(request, target, max_bytes)
+    with target.open("xb") as file:
+        sink = _Sink(file, max_bytes)
+        if is_form:
+            name = await _receive_form(request, sink, parameters.get(b"boundary", b""))
+        else:
+            name = UNNAMED
+            async for chunk in _chunks(request):
+                sink.write(chunk)
+    if not sink.size:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, "empty", "The upload is empty: it has no byte.")
+    return name
+
+
+def _check_length(request: Request, target: Path, max_bytes: int) -> None:
+    """Refuse a body by the length that its header states, before it is read."""
+    stated = request.headers.get("content-length", "")
+    length = int(stated) if stated.isascii() and stated.isdigit() else 0
+    if length > max_bytes + _MOST_OF_THE_REST:
+        raise _too_large(max_bytes)
+    if free_bytes(target.parent) < length + _SPARE_DISK_BYTES:
+        raise ProblemError(
+            HTTPStatus.INSUFFICIENT_STORAGE, "disk_full", "There is no space left for this upload; delete analyses."
+        )
+
+
+def _too_large(max_bytes: int) -> ProblemError:
+    return ProblemError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "too_large",
+        f"The upload is larger than {max_bytes / 1e6:g} MB, which is the most allowed here.",
+    )
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    """Give the body of a request piece by piece."""
+    stream = aiter(request.stream())
+    while True:
+        try:
+            chunk = await asyncio.wait_for(anext(stream), SILENCE_S)
+        except StopAsyncIteration:
+            return
+        except asyncio.TimeoutError as error:
+            raise ProblemError(
+                HTTPStatus.REQUEST_TIMEOUT, "too_slow", f"Nothing came for {SILENCE_S:g} seconds."
+            ) from error
+        except ClientDisconnect as error:
+            raise ProblemError(HTTPStatus.BAD_REQUEST, "incomplete", "The upload was broken off.") from error
+        yield chunk
+
+
+class _Sink:
+    """Writes a file up to a size."""
+
+    def __init__(self, file: BinaryIO, max_bytes: int) -> None:
+        self.size = 0
+        self._file = file
+        self._max_bytes = max_bytes
+
+    def write(self, data: bytes) -> None:
+        self.size += len(data)
+        if self.size > self._max_bytes:
+            raise _too_large(self._max_bytes)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise ProblemError(
+                HTTPStatus.INSUFFICIENT_STORAGE, "disk_full", "There is no space left for this upload."
+            ) from error
+
+
+class _Form:
+    """Takes the file part out of a multipart body; other parts are left out."""
+
+    def __init__(self, sink: _Sink) -> None:
+        self.name: str | None = None
+        self.is_complete = False
+        self._sink = sink
+        self._is_file = False
+        self._field = self._value = b""
+        self._disposition = b""
+        self._rest = 0
+
+    def on_part_begin(self) -> None:
+        self._disposition = b""
+
+    def on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._field += data[start:end]
+
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def on_header_end(self) -> None:
+        if self._field.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._field = self._value = b""
+
+    def on_headers_finished(self) -> None:
+        _, parameters = parse_options_header(self._disposition)
+        self._is_file = parameters.get(b"name") == FIELD.encode() and self.name is None
+        if self._is_file:
+            self.name = display_name(parameters.get(b"filename", b"").decode("utf-8", "replace"))
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._is_file:
+            self._sink.write(data[start:end])
+            return
+        self._rest += end - start
+        if self._rest > _MOST_OF_THE_REST:
+            raise _malformed(f"Parts other than `{FIELD}` are too large.")
+
+    def on_end(self) -> None:
+        self.is_complete = True
+
+
+async def _receive_form(request: Request, sink: _Sink, boundary: bytes) -> str:
+    if not boundary:
+        raise _malformed("The header Content-Type names no boundary.")
+    form = _Form(sink)
+    names = ("part_begin", "header_field", "header_value", "header_end", "headers_finished", "part_data", "end")
+    try:
+        callbacks = {f"on_{name}": getattr(form, f"on_{name}") for name in names}
+        parser = python_multipart.MultipartParser(boundary, callbacks)  # type: ignore[arg-type]  # a TypedDict there
+        async for chunk in _chunks(request):
+            if chunk:
+                parser.write(chunk)
+        parser.finalize()
+    except MultipartParseError as error:
+        raise _malformed("The body is no multipart/form-data.") from error
+    if not form.is_complete:
+        raise _malformed("The body ends before its last boundary.")
+    if form.name is None:
+        raise _malformed(f"The form has no part `{FIELD}`.")
+    return form.name
+
+
+def _malformed(detail: str) -> ProblemError:
+    return ProblemError(HTTPStatus.BAD_REQUEST, "malformed_form", detail)

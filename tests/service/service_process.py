@@ -1,0 +1,89 @@
+"""A service in a process of its own, as a user starts it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ENDED = {"done", "failed"}
+PATIENCE_S = 300
+"""Nothing is measured here: on a busy machine everything takes long."""
+
+
+class ServiceProcess:
+    """Runs `affectline serve` on a free port.
+
+    Args:
+        folder: of the service.
+        options: of the command line.
+    """
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "affectline", "serve", "--port", "0", "--folder", str(folder), "--offline"]
+        self.folder = folder
+        self.log = folder.with_name(f"{folder.name}.log")
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=log, text=True)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line.startswith("affectline serves http://"), self.log.read_text()
+        self.url = line.split()[2]
+        self.client = httpx.Client(base_url=self.url, timeout=PATIENCE_S)
+        self._wait_until_it_answers()
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return self.url.removeprefix("http://")
+
+    def _wait_until_it_answers(self) -> None:
+        for _ in range(PATIENCE_S * 5):
+            try:
+                self.client.get("/healthz")
+            except httpx.TransportError:
+                assert self.process.poll() is None, self.log.read_text()
+                time.sleep(0.2)
+            else:
+                return
+        raise AssertionError(self.log.read_text())
+
+    def upload(self, path: Path, name: str | None = None) -> httpx.Response:
+        """Send a file."""
+        with path.open("rb") as file:
+            return self.client.post("/v1/analyses", files={"file": (name or path.name, file)})
+
+    def state(self, job_id: str) -> dict[str, Any]:
+        """Return what the service says of a job."""
+        return dict(self.client.get(f"/v1/analyses/{job_id}").raise_for_status().json())
+
+    def wait(self, job_id: str) -> dict[str, Any]:
+        """Return what the service says of a job when it has ended."""
+        for _ in range(PATIENCE_S * 5):
+            state = self.state(job_id)
+            if state["state"] in ENDED:
+                return state
+            time.sleep(0.2)
+        raise AssertionError(state)
+
+    def stop(self) -> int:
+        """Ask the service to stop, and return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self._gone()
+
+    def kill(self) -> int:
+        """End the service at once: it can do nothing any more."""
+        self.process.kill()
+        return self._gone()
+
+    def _gone(self) -> int:
+        self.client.close()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return self.process.wait(timeout=PATIENCE_S)
