@@ -29,7 +29,7 @@ LAYERS = [
         "features",
         "metrics",
     }
-    | {"heads", "schema"},
+    | {"heads", "schema", "cluster"},
     {"table_files", "provenance", "timeline", "part", "landmark_file"},
     {"report"},
     {
