@@ -182,7 +182,7 @@ def _connected() -> Iterator[Any]:
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError) as error:
         raise InputError(
-            f"cannot connect to a Ray cluster: {error}; check RAY_ADDRESS, and RAY_AUTH_TOKEN where the cluster wants it"
+            f"cannot connect to a Ray cluster: {error}; check RAY_ADDRESS, and RAY_AUTH_TOKEN if the cluster wants it"
         ) from error
     try:
         yield ray
