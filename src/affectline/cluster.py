@@ -181,7 +181,9 @@ def _connected() -> Iterator[Any]:
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError) as error:
-        raise InputError(f"cannot connect to a Ray cluster: {error}; check RAY_ADDRESS") from error
+        raise InputError(
+            f"cannot connect to a Ray cluster: {error}; check RAY_ADDRESS, and RAY_AUTH_TOKEN if the cluster wants it"
+        ) from error
     try:
         yield ray
     finally:

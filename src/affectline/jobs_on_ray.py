@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
+from affectline.backbones.files import absolute_name
 from affectline.cluster import ClusterOptions, Done, run_tasks, shared_folder
 from affectline.describe import finish_settings
 from affectline.heads.head_file import OpaqueOpener
@@ -45,7 +46,12 @@ def run_jobs_on_ray(
     """
     make_folder(output.folder)
     output = replace(output, folder=output.folder.absolute())
-    options = replace(options, threads=options.threads or cluster.cpus)
+    options = replace(
+        options,
+        backbone=tuple(map(absolute_name, options.backbones)) or None,  # workers may be in another folder
+        heads=tuple(path.absolute() for path in options.heads),
+        threads=options.threads or cluster.cpus,
+    )
     index, results = JobIndex(output.folder), dict[int, JobResult]()
     tasks = [_Task(item, output.folder / index.folder_name(item.place, item.stem)) for item in inputs]
     if not output.resume:

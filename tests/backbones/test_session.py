@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from affectline.assets import ASSETS
 from affectline.backbones import BACKBONES, DEFAULT_BACKBONE, Backbone, load_backbone
+from affectline.backbones.files import absolute_name
 from affectline.backbones.spec import Colour, Form, describe
 from affectline.errors import AssetError, ModelFileError, ShapeError, UnknownNameError
 from affectline.labels import ActionUnit
@@ -159,6 +160,15 @@ class TestFiles:
         (tmp_path / "mbf_va_mtl.onnx").write_bytes(b"half a file")
         with pytest.raises(AssetError, match=r"mbf_va_mtl.onnx is damaged or another version: its digest is git-blob"):
             load_backbone("mbf_va_mtl", offline=True)
+
+    def test_a_name_that_is_right_in_every_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = save(tmp_path, tiny_network())
+        monkeypatch.chdir(tmp_path)
+        assert [absolute_name(name) for name in ("tiny.onnx", DEFAULT_BACKBONE, "gone")] == [
+            path,
+            DEFAULT_BACKBONE,
+            "gone",
+        ]
 
     def test_registered_file_needs_no_description(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = save(tmp_path, tiny_network())

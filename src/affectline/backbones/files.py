@@ -84,6 +84,12 @@ def find_backbone(name_or_path: str | Path, *, offline: bool = False) -> Backbon
     return BackboneFile(path, known)
 
 
+def absolute_name(name_or_path: str | Path) -> str | Path:
+    """Return what names the same backbone from every folder."""
+    is_file = str(name_or_path) not in BACKBONES and Path(name_or_path).is_file()
+    return Path(name_or_path).absolute() if is_file else name_or_path
+
+
 def is_quantised(content: bytes) -> bool:
     """Return whether an ONNX file holds 8-bit weights or activations with their scales.
 

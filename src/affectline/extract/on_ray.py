@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from affectline.backbones.files import absolute_name
 from affectline.cluster import ClusterOptions, run_tasks, shared_folder
 from affectline.extract.job import Extracted, ExtractOptions, Extractor, extract_one, load_extractor
 from affectline.extract.sources import ExtractSource
@@ -38,7 +39,12 @@ def extract_all_on_ray(
         OutputError: the store cannot be written to, or is another folder on a worker's machine.
         AffectlineError: a model cannot be loaded there.
     """
-    options = replace(options, threads=options.threads or cluster.cpus)
+    options = replace(
+        options,
+        backbone=absolute_name(options.backbone),  # workers may be in another folder
+        videos=None if options.videos is None else options.videos.absolute(),
+        threads=options.threads or cluster.cpus,
+    )
     kinds = {source.kind: source for source in sources}  # one of each is enough to know which networks are needed
     tasks = [replace(source, path=source.path if source.url else source.path.absolute()) for source in sources]
     try:
