@@ -150,6 +150,7 @@ class Page {
       requestAnimationFrame(step);
     };
     video.addEventListener("play", () => { this.wanted = null; requestAnimationFrame(step); });
+    video.addEventListener("pause", () => this.wanted === null && this.show(video.currentTime));
     video.addEventListener("seeked", () => {
       if (this.wanted !== null && Math.abs(this.wanted - video.currentTime) > 0.01) video.currentTime = this.wanted + INTO_FRAME;
       else if (this.wanted === null) this.show(video.currentTime);
