@@ -104,6 +104,11 @@ class TestVideo:
         with pytest.raises(InputError, match=r"lasts 2\.0 s, but the result goes on to 8\.0 s"):
             write_report(result, video=clip(tmp_path / "clip.mp4", frames=50))
 
+    def test_the_analysed_file_is_taken_whatever_its_container_says(self, tmp_path: Path) -> None:
+        video = clip(tmp_path / "clip.mp4", frames=50)
+        result = write_result(tmp_path / "out", one_face(200), size_bytes=video.stat().st_size)
+        assert "video-data" in write_report(result, video=video).read_text()
+
     def test_the_rate_of_a_sequence_is_that_of_its_rows(self) -> None:
         assert sequence_rate(one_face(10)) == pytest.approx(25)
         assert sequence_rate(one_face(1)) is None

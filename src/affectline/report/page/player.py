@@ -79,12 +79,19 @@ def make_player(
     return Player(None, PREVIEW_NAME, is_preview=True, size_wh=size_wh)
 
 
-def check_belongs(source: FrameSource, table: pa.Table) -> None:
-    """Make sure that a video is as long as the result at least.
+def check_belongs(source: FrameSource, table: pa.Table, size_bytes: int | None) -> None:
+    """Make sure that a video is as long as the result at least, unless it is the file that was analysed.
+
+    Args:
+        source: the video; one that is as large as what was analysed is taken for it, whatever its container says.
+        table: the result.
+        size_bytes: of what was analysed; None where that is unknown.
 
     Raises:
         InputError: it ends before the result's last frame.
     """
+    if source.info.path.is_file() and source.info.path.stat().st_size == size_bytes:
+        return
     times = floats(table, "time_s")
     duration_s = source.info.duration_s
     if duration_s is not None and len(times) and float(times[-1]) > duration_s + WRONG_VIDEO_S:
