@@ -47,7 +47,7 @@ def window(report: Path, chromium: Browser) -> Iterator[Visit]:
 @pytest.fixture
 def opened(window: Visit) -> Visit:
     """The report's window, at its beginning."""
-    window.page.evaluate("page.select(0); page.zoom(Infinity, 0); page.seek(0)")
+    window.page.evaluate("page.select(0); page.showWhole(); page.seek(0)")
     settled(window)
     return window
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,23 +70,28 @@ def make_player(
     if _is_playable(source) and path.stat().st_size <= limit_bytes:
         beside.unlink(missing_ok=True)
         return Player(_base64(path), None, is_preview=False, size_wh=size_wh)
-    with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as workshop:
-        preview = Path(workshop) / PREVIEW_NAME
-        encoding = _preview_encoding(source, limit_bytes)
-        write_copy(source, preview, encoding, lambda rgb, _: resize(rgb, encoding.size_wh), on_progress)
-        if preview.stat().st_size <= limit_bytes:
-            beside.unlink(missing_ok=True)
-            return Player(_base64(preview), None, is_preview=True, size_wh=size_wh)
-        preview.replace(beside)
+    encoding = _preview_encoding(source, limit_bytes)
+    write_copy(source, beside, encoding, lambda rgb, _: resize(rgb, encoding.size_wh), on_progress)
+    if beside.stat().st_size <= limit_bytes:
+        inside = _base64(beside)
+        beside.unlink()
+        return Player(inside, None, is_preview=True, size_wh=size_wh)
     return Player(None, PREVIEW_NAME, is_preview=True, size_wh=size_wh)
 
 
-def check_belongs(source: FrameSource, table: pa.Table) -> None:
-    """Make sure that a video is as long as the result at least.
+def check_belongs(source: FrameSource, table: pa.Table, size_bytes: int | None) -> None:
+    """Make sure that a video is as long as the result at least, unless it is the file that was analysed.
+
+    Args:
+        source: the video; one that is as large as what was analysed is taken for it, whatever its container says.
+        table: the result.
+        size_bytes: of what was analysed; None where that is unknown.
 
     Raises:
         InputError: it ends before the result's last frame.
     """
+    if source.info.path.is_file() and source.info.path.stat().st_size == size_bytes:
+        return
     times = floats(table, "time_s")
     duration_s = source.info.duration_s
     if duration_s is not None and len(times) and float(times[-1]) > duration_s + WRONG_VIDEO_S:

@@ -131,7 +131,7 @@ def _read(folder: Path) -> _Content:
 def _open(video: Path, content: _Content) -> FrameSource:
     rate = sequence_rate(content.table) if video.is_dir() else None
     source = open_input(expand_inputs([video], rate)[0], rate)
-    check_belongs(source, content.table)
+    check_belongs(source, content.table, content.provenance.size_bytes)
     return source
 
 
