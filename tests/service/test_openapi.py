@@ -1,4 +1,4 @@
-"""The OpenAPI document is true: schemathesis sends what it allows and what it does not, and holds answers against it."""
+"""The OpenAPI document is true: schemathesis sends what it allows and what it does not, and checks the answers."""
 
 from __future__ import annotations
 

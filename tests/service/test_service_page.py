@@ -87,7 +87,7 @@ def test_from_upload_to_report_to_deletion(watched: Watched, face_clip: Path) ->
     card = page.locator("li.card", has_text="sad face.mp4").first
     card.get_by_role("link", name="Open report of sad face.mp4").wait_for()
     assert "mostly Sadness" in card.inner_text()
-    assert re.search(r"1 face · valence −0\.\d\d · arousal", card.inner_text())
+    assert re.search(r"1 face · valence \u22120\.\d\d · arousal", card.inner_text())
     assert page.locator("#announce").inner_text() == "sad face.mp4 is done"
     card.get_by_text("Download").click()
     with page.expect_download() as download:
@@ -153,13 +153,15 @@ def test_live_mode_with_a_camera(watched: Watched) -> None:
     page.get_by_role("button", name="Start the camera").click()
     page.wait_for_function("Number(document.getElementById('stage').dataset.answers) >= 5")
     page.wait_for_function("document.getElementById('faces').textContent === '1'")
-    page.wait_for_function("document.getElementById('delay').textContent !== '–'")
+    page.wait_for_function("document.getElementById('delay').textContent !== '\\u2013'")
     bars = page.locator("#expressions li")
     assert bars.count() == 8
     assert page.locator("#unit-bars li").count() == 12
     shares = [int(text.removesuffix("%")) for text in page.locator("#expressions .value").all_inner_texts()]
     assert 96 <= sum(shares) <= 104
-    assert re.search(r"now valence [+−]\d\.\d\d, arousal", str(page.locator("#rolling").get_attribute("aria-label")))
+    assert re.search(
+        r"now valence [+\u2212]\d\.\d\d, arousal", str(page.locator("#rolling").get_attribute("aria-label"))
+    )
     painted = "c => new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer).some(Boolean)"
     assert page.locator("#overlay").evaluate(painted)
     assert page.locator("#rolling").evaluate(painted)

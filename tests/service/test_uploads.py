@@ -22,7 +22,7 @@ from service_process import PATIENCE_S, ServiceProcess
 from affectline.service.uploads import LONGEST_NAME, display_name
 
 COUNT = int(os.environ.get("AFFECTLINE_HOSTILE_UPLOADS", "36"))
-"""How many malformed uploads are sent; `AFFECTLINE_HOSTILE_UPLOADS=200 pytest tests/service/test_uploads.py` for more."""
+"""How many malformed uploads are sent; more with `AFFECTLINE_HOSTILE_UPLOADS=200 pytest tests/service`."""
 
 
 @pytest.mark.parametrize(
