@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from service_process import PATIENCE_S, ServiceProcess
+from service_process import ServiceProcess
 
 from conftest import CHROMIUM, TOKEN
 
@@ -46,7 +46,7 @@ class Watched:
         self.page = page
         self.complaints: list[str] = []
         self.foreign: list[str] = []
-        own = (url, url.replace("http://", "ws://"), f"blob:{url}", "data:", "about:")
+        own = (url, url.replace("http://", "ws://"), f"blob:{url}", "blob:null", "data:", "about:")
         page.set_default_timeout(PATIENCE_MS)
         page.on("console", lambda message: message.type in {"error", "warning"} and self._complain(message.text))
         page.on("pageerror", lambda error: self._complain(str(error)))
