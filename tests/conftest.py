@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from browser import chromium, visit  # noqa: F401 - fixtures
+
 with suppress(ImportError):  # the environment of `make test-finetune` has no hypothesis
     from hypothesis import settings
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from affectline.labels import ABAW_ACTION_UNITS, FERPLUS_8, HeadKind
+from affectline.labels import ABAW_ACTION_UNITS, FERPLUS_8, HeadKind, Task
 from affectline.postprocess.decide import Thresholds
 from affectline.postprocess.finish import FinishSettings
 from affectline.postprocess.smoothing import Smoothing
@@ -79,7 +79,7 @@ def provenance(**changes: object) -> Provenance:
         "max_faces": None,
         "backbone": "lite0_ferplus",
         "models": (ModelRecord("backbone", "lite0_ferplus", "sha256:12", "Apache-2.0", "FER+"),),
-        "heads": (HeadRecord("VA", HeadKind.ZERO_SHOT, "norms of emotion words"),),
+        "heads": (HeadRecord(Task.VA, HeadKind.ZERO_SHOT, "norms of emotion words"),),
         "expressions": FERPLUS_8,
         "sampling": Sampling(fps=12.5, start_s=1.0),
         "stride_s": None,

@@ -24,6 +24,8 @@ from affectline.observe import Observer, raw_rows_schema
 from affectline.options import AnalyzeOptions
 from affectline.part import PartContents, PartWriter, resume_part
 from affectline.report.annotate import annotate_video
+from affectline.report.notebook import caption_of
+from affectline.report.page import REPORT_NAME, require_extra, write_report
 from affectline.report.plot import plot_timeline
 from affectline.result_files import read_result
 from affectline.timeline import DEFAULT_FORMATS, FORMATS, Timeline
@@ -40,6 +42,7 @@ class OutputOptions:
         annotate: write annotated.mp4 of a video.
         save_landmarks: write landmarks.arrow.
         resume: skip finished inputs, and go on where an interrupted one stopped.
+        report: write report.html.
     """
 
     folder: Path
@@ -47,6 +50,7 @@ class OutputOptions:
     annotate: bool = True
     save_landmarks: bool = False
     resume: bool = False
+    report: bool = False
 
 
 class Reporter(Protocol):
@@ -89,9 +93,12 @@ def run_jobs(
 
     Raises:
         OutputError: the folder cannot be written to at all.
+        MissingExtraError: a report is wanted, and what it needs is not installed.
         AssetError: a model that all need could not be fetched.
         ModelFileError: a model file cannot be used.
     """
+    if output.report:
+        require_extra()
     _make_folder(output.folder)
     models = load_models(options, open_opaque=open_opaque, keep_landmarks=output.save_landmarks)
     finish_settings(options, models)  # refuses heads that do not go together before any work is done
@@ -160,6 +167,9 @@ class _Job:
         if self._is_annotated:
             video, advance = self.folder / VIDEO_NAME, partial(self.reporter.advance, "annotated video")
             annotate_video(self.source.info.path, timeline.table, video, advance)
+        if self.output.report:
+            advance = partial(self.reporter.advance, "report")
+            write_report(self.folder, video=self.source.info.path, on_progress=advance)
         (self.folder / PART_NAME).unlink(missing_ok=True)
         return self._result(timeline, "done" if timeline.provenance.is_complete else "incomplete")
 
@@ -242,6 +252,7 @@ class _Job:
         names = [*(f"timeline.{name}" for name in self.output.formats), "timeline.png", "summary.json"]
         names += [VIDEO_NAME] if self._is_annotated else []
         names += [LANDMARKS_NAME] if self.output.save_landmarks else []
+        names += [REPORT_NAME] if self.output.report else []
         if (self.folder / PART_NAME).exists() or not all((self.folder / name).is_file() for name in names):
             return None
         try:
@@ -265,15 +276,13 @@ def _last_frame(contents: PartContents) -> tuple[int, float]:
 
 def _draw(timeline: Timeline, folder: Path) -> None:
     provenance = timeline.provenance
-    heads = "; ".join(f"{head.task.value} {head.head.value}" for head in provenance.heads)
-    caption = f"affectline {provenance.affectline}, {provenance.backbone}, {heads}"
-    plot_timeline(timeline.table, folder / "timeline.png", provenance.input, caption)
+    plot_timeline(timeline.table, folder / "timeline.png", provenance.input, caption_of(provenance))
 
 
 def merge_tracks(folder: Path, keep: int, other: int) -> Timeline:
     """Make two tracks one in all files of an analysed video's folder, and return the new timeline.
 
-    Only the annotated video is left as it is: it shows what the analysis saw.
+    Only the annotated video and the report are left as they are: they show what the analysis saw.
 
     Raises:
         InputFileError: the folder has no table to start from.

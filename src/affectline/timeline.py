@@ -23,6 +23,8 @@ from affectline.table_files import write_csv, write_jsonl, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
+    from matplotlib.figure import Figure
 
 FORMATS = ("csv", "parquet", "jsonl")
 """The table's file formats; a file is called `timeline` and its format."""
@@ -81,6 +83,36 @@ class Timeline:
 
     def __repr__(self) -> str:
         return f"Timeline({self._provenance.input!r}, {len(self)} rows, {len(self.track_ids)} tracks)"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a line with means and a curve for each track."""
+        from affectline.report.notebook import html_card  # noqa: PLC0415 - drawing loads matplotlib
+
+        return html_card(self._table, self._provenance)
+
+    def plot(self) -> Figure:
+        """Return the timeline as a matplotlib figure, as in `timeline.png`.
+
+        Its size and resolution are those of print; `figure.savefig(path)` writes it.
+        """
+        from affectline.report.notebook import caption_of  # noqa: PLC0415 - drawing loads matplotlib
+        from affectline.report.plot import draw_timeline  # noqa: PLC0415
+
+        return draw_timeline(self._table, self._provenance.input, caption_of(self._provenance))
+
+    def iplot(self, track_id: int | None = None) -> go.Figure:
+        """Return one track as an interactive Plotly figure; a notebook shows it.
+
+        Args:
+            track_id: which track, for independent images the face's rank; None for the one with most rows.
+
+        Raises:
+            MissingExtraError: plotly is not installed.
+            UnknownNameError: there is no such track.
+        """
+        from affectline.report.notebook import caption_of, interactive_figure  # noqa: PLC0415 - likewise
+
+        return interactive_figure(self._table, self._provenance.input, caption_of(self._provenance), track_id)
 
     def column(self, name: str) -> NDArray[np.generic]:
         """Return a column as an array of length n.

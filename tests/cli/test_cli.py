@@ -70,6 +70,25 @@ class TestAnalyze:
         assert "done" in affectline(*words).stdout
         assert "skipped" in affectline(*words, "--resume").stdout
 
+    def test_a_report_is_written_when_asked_for_and_anew_later(self, empty_clip: Path, tmp_path: Path) -> None:
+        words = ["analyze", empty_clip, "-o", tmp_path, "--no-video", "--report"]
+        outcome = affectline(*words)
+        assert outcome.returncode == 0, outcome.stderr
+        page = tmp_path / "empty" / "report.html"
+        assert "No face was found" in page.read_text(encoding="utf-8")
+        assert 'id="video-data"' in page.read_text(encoding="utf-8")
+        assert "skipped" in affectline(*words, "--resume").stdout
+        page.unlink()
+        assert "done" in affectline(*words, "--resume").stdout
+        outcome = affectline("report", tmp_path / "empty")
+        assert outcome.stdout.strip() == str(page)
+        assert 'id="video-data"' not in page.read_text(encoding="utf-8")
+
+    def test_a_report_of_nothing_is_one_line(self, tmp_path: Path) -> None:
+        outcome = affectline("report", tmp_path)
+        assert outcome.returncode == 2
+        assert "has no timeline.parquet, .csv or .jsonl" in one_line(outcome)
+
     def test_one_bad_input_does_not_stop_the_others(self, empty_clip: Path, tmp_path: Path) -> None:
         text = tmp_path / "notes é.mp4"
         text.write_text("not a video at all\n" * 50)

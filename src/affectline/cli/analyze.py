@@ -46,6 +46,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     filter_mode: FILTER = None,
     formats: Annotated[str, typer.Option("--format", help="Any of csv, parquet, jsonl.")] = "csv,parquet",
     video: Annotated[bool, typer.Option("--video/--no-video", help="Write annotated.mp4.")] = True,
+    report: Annotated[bool, typer.Option("--report", help="Write report.html (docs/report.md).")] = False,
     au: Annotated[bool, typer.Option("--au/--no-au", help="Estimate action units.")] = True,
     save_landmarks: Annotated[bool, typer.Option(help="Write landmarks.arrow: 478 points, blendshapes.")] = False,
     sequence: Annotated[
@@ -81,7 +82,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
         device=device,
         offline=offline,
     )
-    saving = OutputOptions(output, parse_formats(formats), video, save_landmarks, resume)
+    saving = OutputOptions(output, parse_formats(formats), video, save_landmarks, resume, report)
     try:
         with Progress() as progress:
             results = run_jobs(expand_inputs(inputs, sequence), options, saving, progress, opaque_opener(trust_pickle))

@@ -16,6 +16,7 @@ from affectline.cli import (
     extract,
     finetune,
     models,
+    report,
     reproduce,
     schema,
     serve,
@@ -39,6 +40,7 @@ app.command("analyze")(analyze.command)
 app.add_typer(models.app, name="models")
 app.command("doctor")(doctor.command)
 app.command("schema")(schema.command)
+app.command("report")(report.command)
 app.add_typer(tracks.app, name="tracks")
 app.command("audit")(audit.command)
 app.command("extract")(extract.command)

@@ -18,10 +18,13 @@ def merge(
 ) -> None:
     """Join two tracks that are one person, in every file of the folder."""
     from affectline.jobs import merge_tracks
+    from affectline.report.page import REPORT_NAME
 
     timeline = merge_tracks(folder, keep, other)
     left = ", ".join(map(str, timeline.track_ids))
     typer.echo(f"track {other} is now part of track {keep}; tracks: {left}")
+    if (folder / REPORT_NAME).is_file():
+        typer.echo(f"{REPORT_NAME} still shows them as two: `affectline report {folder} --video FILE` makes it anew")
 
 
 @app.callback()

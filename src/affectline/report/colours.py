@@ -78,6 +78,12 @@ def lighten(rgb: RGB, share: float) -> RGB:
     return red, green, blue
 
 
+def darken(rgb: RGB, share: float) -> RGB:
+    """Return a colour moved towards black by a share in [0, 1]."""
+    red, green, blue = (round(value * (1 - share)) for value in rgb)
+    return red, green, blue
+
+
 def _linear(value: float) -> float:
     """Return what share of the light a part of an sRGB colour stands for (IEC 61966-2-1); both in [0, 1]."""
     return value / 12.92 if value <= _SRGB_LINEAR_UP_TO else float(((value + 0.055) / 1.055) ** 2.4)

@@ -20,8 +20,8 @@ Spec = dict[str, Any]
 
 MILLISECONDS = 1000
 ORIGIN_MS = 946_684_800_000
-"""Times are dates from the beginning of 2000 on, so that axes have minutes and seconds. From 1970 on they would be small
-numbers, and Plotly takes a number of two or four digits for a year."""
+"""Times are dates from the beginning of 2000 on, so that axes have minutes and seconds. From 1970 on they would be
+small numbers, and Plotly takes a number of two or four digits for a year."""
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _MARKED_CELLS = 60
@@ -84,7 +84,7 @@ def _affect(track: Track) -> Chart:
         tone = f"@{column}"
         if grid.is_binned:
             traces += _envelope(column, tone)
-        curve = {"type": "scatter", "mode": mode, "x": "$x", "y": f"${column}", "name": column}
+        curve: Spec = {"type": "scatter", "mode": mode, "x": "$x", "y": f"${column}", "name": column}
         curve |= {"line": {"color": tone, "width": width}, "marker": {"color": tone, "size": 6}}
         traces.append(curve | {"connectgaps": False, "hovertemplate": "%{y:+.2f}"})
     traces += _shading(track, _AFFECT_RANGE)
@@ -124,11 +124,7 @@ def _units(track: Track, units: Sequence[ActionUnit]) -> Chart:
     shared = {"type": "heatmap", "x": "$edges", "zmin": 0, "zmax": 1, "ygap": 1, "colorscale": "@activation"}
     shared |= {"showscale": False, "hoverongaps": False}
     rows = [
-        {
-            "y": [row - 0.5, row + 0.5],
-            "z": [f"${unit.column}"],
-            "hovertemplate": f"{_unit_name(unit)}: %{{z:.2f}}<extra></extra>",
-        }
+        {"y": [row - 0.5, row + 0.5], "z": [f"${unit.column}"], "hovertemplate": _unit_hover(unit)}
         for row, unit in enumerate(units)
     ]
     y_axis = {"range": [len(units) - 0.5, -0.5], "showgrid": False}
@@ -138,8 +134,8 @@ def _units(track: Track, units: Sequence[ActionUnit]) -> Chart:
     return Chart("units", (*(shared | row for row in rows), *shading), layout)
 
 
-def _unit_name(unit: ActionUnit) -> str:
-    return f"{unit.value} {unit.meaning}"
+def _unit_hover(unit: ActionUnit) -> str:
+    return f"{unit.value} {unit.meaning}: %{{z:.2f}}<extra></extra>"
 
 
 def _plane(grid: Grid) -> Chart:

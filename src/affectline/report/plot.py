@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 MAX_TRACKS = 4
 
-_WIDTH, _DPI = 8.0, 200
+_WIDTH, _DPI, _SCREEN_DPI = 8.0, 200, 110
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.72, 1.22, 0.52, 0.48
 _PANEL_GAP, _BLOCK_GAP, _BLOCK_HEAD = 0.1, 0.3, 0.24
 _VA_HEIGHT, _EXPRESSION_HEIGHT, _AU_HEIGHT = 1.3, 1.5, 1.75
@@ -100,6 +101,15 @@ def draw_timeline(table: pa.Table, title: str, caption: str) -> Figure:
     return canvas.figure
 
 
+class TimelineFigure(Figure):
+    """A figure that notebooks show by itself, whether they use pyplot or not."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=_SCREEN_DPI)
+        return buffer.getvalue()
+
+
 class _Canvas:
     """The page: it knows where in inches everything goes."""
 
@@ -108,7 +118,7 @@ class _Canvas:
         self._block = _BLOCK_HEAD + sum(heights) + _PANEL_GAP * (len(heights) - 1)
         self._below = _BOTTOM + 0.17 * caption_lines
         self._height = _TOP + blocks * self._block + (blocks - 1) * _BLOCK_GAP + self._below + 0.12
-        self.figure = Figure(figsize=(_WIDTH, self._height), dpi=_DPI, facecolor="white")
+        self.figure = TimelineFigure(figsize=(_WIDTH, self._height), dpi=_DPI, facecolor="white")
 
     def write_title(self, title: str) -> None:
         self._write(0.3, textwrap.shorten(title, 84, placeholder="…"), _LARGE, weight="bold")

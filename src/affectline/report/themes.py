@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from matplotlib import colormaps
 
-from affectline.report.colours import AROUSAL_RGB, RGB, VALENCE_RGB
+from affectline.report.colours import AROUSAL_RGB, RGB, VALENCE_RGB, darken
 
 ColourScale = tuple[tuple[float, str], ...]
 """Places in [0, 1] with their colours, as Plotly wants them."""
@@ -93,7 +93,7 @@ LIGHT = Theme(
     on_accent="#ffffff",
     valence=to_hex(VALENCE_RGB),
     valence_band="rgba(11, 60, 93, 0.22)",
-    arousal=to_hex(AROUSAL_RGB),
+    arousal=to_hex(darken(AROUSAL_RGB, 0.08)),
     arousal_band="rgba(224, 122, 31, 0.22)",
     veil="rgba(255, 255, 255, 0.66)",
     hatch="rgba(88, 98, 115, 0.55)",

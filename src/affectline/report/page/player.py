@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,14 +70,12 @@ def make_player(
     if _is_playable(source) and path.stat().st_size <= limit_bytes:
         beside.unlink(missing_ok=True)
         return Player(_base64(path), None, is_preview=False, size_wh=size_wh)
-    with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as workshop:
-        preview = Path(workshop) / PREVIEW_NAME
-        encoding = _preview_encoding(source, limit_bytes)
-        write_copy(source, preview, encoding, lambda rgb, _: resize(rgb, encoding.size_wh), on_progress)
-        if preview.stat().st_size <= limit_bytes:
-            beside.unlink(missing_ok=True)
-            return Player(_base64(preview), None, is_preview=True, size_wh=size_wh)
-        preview.replace(beside)
+    encoding = _preview_encoding(source, limit_bytes)
+    write_copy(source, beside, encoding, lambda rgb, _: resize(rgb, encoding.size_wh), on_progress)
+    if beside.stat().st_size <= limit_bytes:
+        inside = _base64(beside)
+        beside.unlink()
+        return Player(inside, None, is_preview=True, size_wh=size_wh)
     return Player(None, PREVIEW_NAME, is_preview=True, size_wh=size_wh)
 
 

@@ -92,11 +92,17 @@ class Page {
     this.charts.moveTo(this.time);
   }
 
+  showWhole() {
+    this.charts.show(first, last);
+    this.showView();
+    this.charts.moveTo(this.time);
+  }
+
   listen() {
     for (const plot of document.querySelectorAll(".plot")) this.listenTo(plot);
     $("zoom-in").addEventListener("click", () => this.zoom(0.5, this.time));
     $("zoom-out").addEventListener("click", () => this.zoom(2, this.time));
-    $("zoom-all").addEventListener("click", () => this.zoom(Infinity, this.time));
+    $("zoom-all").addEventListener("click", () => this.showWhole());
     const slider = $("slider");
     Object.assign(slider, { min: startOf(0), max: startOf(cells - 1), step: (last - first) / cells });
     slider.addEventListener("input", () => this.seek(Number(slider.value)));
@@ -144,6 +150,7 @@ class Page {
       requestAnimationFrame(step);
     };
     video.addEventListener("play", () => { this.wanted = null; requestAnimationFrame(step); });
+    video.addEventListener("pause", () => this.wanted === null && this.show(video.currentTime));
     video.addEventListener("seeked", () => {
       if (this.wanted !== null && Math.abs(this.wanted - video.currentTime) > 0.01) video.currentTime = this.wanted + INTO_FRAME;
       else if (this.wanted === null) this.show(video.currentTime);

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import base64
+
+import cv2
+import numpy as np
+import pytest
+from finished_results import moving_row, one_face, two_faces_with_gaps
+from result_tables import table_of
+
+from affectline.labels import Expression
+from affectline.report.page.moments import moments_per_expression, top_moments
+from affectline.report.page.pictures import THUMBNAIL_PX, cut_face, jpeg_address
+from affectline.report.series import Track, expressions_in, make_grid, split_tracks
+
+
+def only_track(table) -> Track:
+    return split_tracks(table, make_grid(table), 1)[0][0]
+
+
+class TestMoments:
+    def test_the_strongest_come_first_and_apart(self):
+        table = one_face(200)
+        moments = top_moments(only_track(table), expressions_in(table))
+        by_label = {label: [m.frame for m in moments if m.label is label] for label in Expression}
+        assert by_label[Expression.SADNESS] == [0, 25]  # a second apart, while sadness is the likeliest
+        assert by_label[Expression.HAPPINESS] == [199, 174]
+        assert by_label[Expression.NEUTRAL][0] in {99, 100}
+        assert by_label[Expression.FEAR] == []
+        assert next(m.probability for m in moments if m.label is Expression.HAPPINESS) == pytest.approx(1)
+
+    def test_only_what_was_seen_well_counts(self):
+        rows = [moving_row(n, of=100, status="low_quality" if n > 60 else "observed") for n in range(100)]
+        table = table_of(rows)
+        assert max(m.frame for m in top_moments(only_track(table), expressions_in(table))) <= 60
+
+    def test_moments_are_where_the_label_is_decided(self):
+        table = two_faces_with_gaps(200)
+        track = only_track(table)
+        words = dict(zip(track.rows["frame"].to_pylist(), track.rows["expression"].to_pylist(), strict=True))
+        moments = top_moments(track, expressions_in(table))
+        assert moments
+        assert all(words[m.frame] == m.label.value for m in moments)
+
+    def test_many_tracks_share_the_pictures(self):
+        assert moments_per_expression(1, 8) == 3
+        assert moments_per_expression(4, 8) == 2
+        assert moments_per_expression(8, 8) == 1
+
+
+class TestPictures:
+    def test_the_face_is_in_the_middle(self):
+        rgb = np.zeros((240, 320, 3), np.uint8)
+        rgb[100:140, 150:190] = 255
+        cut = cut_face(rgb, (150, 100, 190, 140))
+        assert cut.shape == (THUMBNAIL_PX, THUMBNAIL_PX, 3)
+        rows, columns = np.nonzero(cut[:, :, 0] > 128)
+        assert (rows.mean(), columns.mean()) == pytest.approx((THUMBNAIL_PX / 2,) * 2, abs=2)
+
+    def test_at_an_edge_the_cut_stays_inside(self):
+        rgb = np.full((100, 200, 3), 200, np.uint8)
+        assert cut_face(rgb, (-20, -20, 30, 30)).min() == 200
+        assert cut_face(rgb, (-500, -500, 500, 500)).shape == (THUMBNAIL_PX, THUMBNAIL_PX, 3)
+
+    def test_the_address_is_a_jpeg_of_the_picture(self):
+        rgb = np.zeros((32, 32, 3), np.uint8)
+        rgb[:, :, 0] = 250
+        kind, data = jpeg_address(rgb).split(",")
+        assert kind == "data:image/jpeg;base64"
+        bgr = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+        assert bgr.mean(axis=(0, 1)) == pytest.approx((0, 0, 250), abs=8)
