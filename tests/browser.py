@@ -34,6 +34,7 @@ QUIET = [
     "--autoplay-policy=no-user-gesture-required",
 ]
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 LOCAL_SCHEMES = frozenset({"file", "data", "blob", "about"})
 
 
@@ -86,11 +87,10 @@ def chromium() -> Iterator[Browser]:
 def launched(*flags: str) -> Iterator[Browser]:
     """Start Chromium with more flags than `QUIET`, such as a fake camera's; skip the test where it is missing."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install playwright)")
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
+    if CHROMIUM is None:
         pytest.skip("needs Chromium (apt-get install chromium)")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=[*QUIET, *flags])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *flags])
         yield browser
         browser.close()
 

@@ -1,8 +1,7 @@
-"""Clips, running services and a browser."""
+"""Clips, a fake camera and running services; browsers come from tests/browser.py."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +14,6 @@ from affectline import Sampling, read_frames
 from affectline.records import UInt8Array
 from faces_on_video import scenery, write_video
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TOKEN = "a-token-that-nobody-guesses"  # noqa: S105 - of the tests
 
 

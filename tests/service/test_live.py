@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import cv2
@@ -118,15 +119,26 @@ def test_so_many_cameras_and_no_more(service: ServiceProcess) -> None:
     assert "2 cameras are analysed already" in closed.value.rcvd.reason
 
 
-def test_nothing_of_a_camera_is_kept(service: ServiceProcess) -> None:
-    assert not list(service.folder.glob("live-*"))
+def test_nothing_of_a_camera_is_kept(service: ServiceProcess, face_pictures: list[UInt8Array]) -> None:
+    before = set(service.folder.iterdir())
+    with open_live(service) as socket:
+        hear(socket)
+        socket.send(jpeg(face_pictures[0]))
+        hear(socket)
+        (own,) = set(service.folder.iterdir()) - before
+        assert [path.name for path in own.iterdir()] == ["log.txt"]
+    for _ in range(PATIENCE_S * 10):
+        if not own.exists():
+            break
+        time.sleep(0.1)
+    assert not own.exists()
 
 
 def test_the_size_of_a_jpeg_is_read_before_its_pixels() -> None:
     data = bytearray(jpeg(np.zeros((16, 16, 3), np.uint8)))
     size = data.index(b"\xff\xc0") + 5
     data[size : size + 4] = b"\xff\xff\xff\xff"
-    with pytest.raises(BadFrameError, match="65535 x 65535 pixels; send at most 2"):
+    with pytest.raises(BadFrameError, match="far too large; send at most 2"):
         decode_jpeg(bytes(data), 2_100_000)
     with pytest.raises(BadFrameError, match="no JPEG"):
         decode_jpeg(b"\x89PNG\r\n\x1a\n" + bytes(50), 2_100_000)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -12,7 +11,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
     unsupported_method,
 )
-from service_process import ServiceProcess
+from service_process import PATIENCE_S, ServiceProcess
 
 EXAMPLES = 12
 CHECKS = [
@@ -24,18 +23,19 @@ CHECKS = [
 ]
 
 
-@pytest.fixture
-def api(service: ServiceProcess) -> schemathesis.BaseSchema:
-    return schemathesis.openapi.from_dict(service.client.get("/openapi.json").json())
+def test_answers_are_those_of_the_document(service: ServiceProcess) -> None:
+    document = service.client.get("/openapi.json").json()
+    api = schemathesis.openapi.from_dict(document)
+    operations = [operation.ok() for operation in api.get_all_operations()]
+    assert len(operations) == sum(map(len, document["paths"].values()))
+    for operation in operations:
 
+        @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @given(case=operation.as_strategy())
+        def call(case: schemathesis.Case) -> None:
+            case.call_and_validate(base_url=service.url, checks=CHECKS, timeout=PATIENCE_S)
 
-schema = schemathesis.pytest.from_fixture("api")
-
-
-@schema.parametrize()
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-def test_answers_are_those_of_the_document(case: schemathesis.Case, service: ServiceProcess) -> None:
-    case.call_and_validate(base_url=service.url, checks=CHECKS, timeout=300)
+        call()
 
 
 def test_the_document_has_examples_records_and_problems(service: ServiceProcess) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from affectline.service.settings import ServiceSettings
 
 _NEW = "new"
+_LOG_LEVELS = ("debug", "info", "warning", "error")
 
 TOKEN = Annotated[
     str | None,
@@ -62,6 +63,8 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     from affectline.faces.registry import DEFAULT_DETECTOR
     from affectline.service.settings import AnalysisChoice, Limits, ServiceSettings
 
+    if log_level not in _LOG_LEVELS:
+        raise InputError(f"no log level {log_level!r}; choose {', '.join(_LOG_LEVELS)}")
     shown = _token(token, token_file)
     settings = ServiceSettings(
         folder=(folder or _default_folder()).absolute(),

@@ -35,6 +35,9 @@ MOST_ATTEMPTS: Final = 3
 PROBE_WALL_S: Final = 120.0
 PROBE_CPU_S: Final = 30
 ID_BYTES: Final = 16
+LIVE_PREFIX: Final = "live-"
+"""How the folders of cameras begin; each is gone with its camera, unless the service was killed."""
+
 USUAL_RETRY_S: Final = 10
 
 
@@ -80,9 +83,9 @@ class JobQueue:
         for job in self.store.all(JobState.CANCELLED):
             self.remove(job.id)
         known = {job.id for job in self.store.all()}
-        for path in self._folder.iterdir():
-            if path.name not in known:
-                JobFolder(path).remove()
+        lost = [path for path in self._folder.iterdir() if path.name not in known]
+        for path in (*lost, *self._settings.folder.glob(f"{LIVE_PREFIX}*")):
+            JobFolder(path).remove()
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[JobFolder]:

@@ -87,6 +87,7 @@ class JobStore:
     """
 
     def __init__(self, path: Path) -> None:
+        path.touch(mode=0o600)  # it holds names
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute(_SCHEMA)

@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from affectline.json_records import JsonValue, to_json_object
 from affectline.service.access import PROTOCOL
 from affectline.service.child import Child
+from affectline.service.job_queue import LIVE_PREFIX
 from affectline.service.live_worker import TIME, LiveRequest
 from affectline.service.metrics import Metrics
 from affectline.service.parent_pipe import ChildLimits
@@ -119,7 +120,7 @@ class LiveSessions:
     async def _child(self, action_units: bool) -> AsyncIterator[Child]:
         limits = ChildLimits(self._settings.limits.memory_mb, 24 * 3600)
         request = LiveRequest(self._settings.analysis, action_units, LARGEST_FRAME_PIXELS, limits)
-        with TemporaryDirectory(prefix="live-", dir=self._settings.folder) as place:
+        with TemporaryDirectory(prefix=LIVE_PREFIX, dir=self._settings.folder) as place:
             folder = Path(place)
             child = await Child.start(
                 "affectline.service.live_worker", to_json_object(request), folder, folder / "log.txt"

@@ -114,13 +114,16 @@ def decode_jpeg(data: bytes, max_pixels: int) -> UInt8Array:
     import numpy as np
     from PIL import Image
 
+    most = f"send at most {max_pixels / 1e6:.1f} megapixels"
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             width, height = image.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise BadFrameError(f"The frame is far too large; {most}.") from error
+    except (OSError, SyntaxError, ValueError) as error:
         raise BadFrameError("This message is no JPEG.") from error
     if width * height > max_pixels:
-        raise BadFrameError(f"The frame has {width} x {height} pixels; send at most {max_pixels / 1e6:.1f} megapixels.")
+        raise BadFrameError(f"The frame has {width} x {height} pixels; {most}.")
     try:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:

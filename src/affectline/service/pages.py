@@ -40,9 +40,9 @@ async def home(request: Request, service: Service) -> Response:
         return _html(_FILES["login.html"].read_bytes())
     page = _FILES["index.html"].read_bytes()
     # Only somebody who had to log in can log out.
-    return _html(
-        page if service.settings.token is None else page.replace(b'action="/logout" hidden', b'action="/logout"')
-    )
+    if service.settings.token is not None:
+        page = page.replace(b'action="/logout" hidden', b'action="/logout"')
+    return _html(page)
 
 
 @pages.get("/static/colours.css")

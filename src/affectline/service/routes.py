@@ -35,7 +35,13 @@ Answers = dict[int | str, dict[str, Any]]
 
 def problems(*statuses: HTTPStatus) -> Answers:
     """Return the problems that a route may answer with, for OpenAPI: these and those that any route may."""
-    everywhere = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST)
+    everywhere = (
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.MISDIRECTED_REQUEST,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+    )
     reference = {"$ref": "#/components/schemas/Problem"}
     return {
         int(status): {"description": status.phrase, "content": {PROBLEM_TYPE: {"schema": reference}}}
@@ -106,7 +112,6 @@ Finished = Annotated[JobFolder, Depends(_finished)]
         HTTPStatus.REQUEST_TIMEOUT,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        HTTPStatus.UNPROCESSABLE_ENTITY,
         HTTPStatus.TOO_MANY_REQUESTS,
         HTTPStatus.INSUFFICIENT_STORAGE,
     ),
@@ -121,7 +126,9 @@ async def create_analysis(request: Request, response: Response, service: Service
 
 
 @router.get(
-    "/v1/analyses", summary="List analyses", tags=["analyses"], responses=problems(HTTPStatus.UNPROCESSABLE_ENTITY)
+    "/v1/analyses",
+    summary="List analyses",
+    tags=["analyses"],
 )
 async def list_analyses(
     service: Service,
@@ -157,7 +164,7 @@ async def delete_analysis(job: AnyJob, service: Service) -> None:
     tags=["analyses"],
     response_class=FileResponse,
     responses={
-        **problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY),
+        **NOT_YET,
         200: {
             "description": "One row per frame and face; GET /v1/schema tells what the columns mean.",
             "content": {

@@ -105,6 +105,8 @@ def _log_config(level: str) -> dict[str, object]:
     config: dict[str, object] = copy.deepcopy(LOGGING_CONFIG)
     loggers = config["loggers"]
     if isinstance(loggers, dict):
+        # At the level of info it notes each WebSocket with the address of the client and the query.
+        loggers["uvicorn.error"] = {"level": "WARNING"}
         loggers["affectline"] = {
             "handlers": ["default"],
             "level": logging.getLevelName(level.upper()),

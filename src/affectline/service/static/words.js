@@ -2,7 +2,7 @@
 
 export function size(bytes) {
   const megabytes = bytes / 1e6;
-  return megabytes >= 1 ? `${megabytes.toFixed(megabytes < 10 ? 1 : 0)} MB` : `${Math.max(1, Math.round(bytes / 1e3))} kB`;
+  return megabytes >= 1 ? `${Number(megabytes.toFixed(megabytes < 10 ? 1 : 0))} MB` : `${Math.max(1, Math.round(bytes / 1e3))} kB`;
 }
 
 export function duration(seconds) {
