@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import logging
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,17 +23,9 @@ from affectline.jobs import OutputOptions, run_jobs
 from affectline.jobs_on_ray import run_jobs_on_ray
 from faces_on_video import write_video
 
-ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 OPTIONS = AnalyzeOptions(action_units=False, threads=1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def two_workers() -> Iterator[None]:
-    """A cluster with two slots, of real worker processes."""
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    yield
-    ray.shutdown()
 
 
 @dataclass
