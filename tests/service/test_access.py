@@ -71,7 +71,7 @@ def test_every_answer_has_the_headers_that_hold_browsers_back(service: ServicePr
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert "unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == ("same-origin" if path == "/" else "no-referrer")
         assert headers["cross-origin-resource-policy"] == "same-origin"
         assert "server" not in headers
     assert service.client.get(LIST).headers["cache-control"] == "no-store"

@@ -109,7 +109,7 @@ def test_live_mode_with_a_camera(camera_browser: Browser, service: ServiceProces
 
 def show_the_camera(watched: Visit) -> None:
     page = watched.page
-    page.get_by_label("Action units").check()
+    page.get_by_role("checkbox", name="Action units").check()
     page.get_by_role("button", name="Start the camera").click()
     watched.wait_until("Number(document.getElementById('stage').dataset.answers) >= 5")
     watched.wait_until("document.getElementById('faces').textContent === '1'")

@@ -93,7 +93,10 @@ async def logout() -> Response:
 
 
 def _html(page: bytes) -> Response:
-    headers = {"Cache-Control": "no-store", "Content-Security-Policy": PAGE_POLICY}
+    headers = {
+        "Content-Security-Policy": PAGE_POLICY,
+        "Referrer-Policy": "same-origin",  # with `no-referrer` browsers send forms with the origin `null`
+    }
     return Response(page, media_type="text/html", headers=headers)
 
 
