@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from affectline.cli import serve_options as given
 from affectline.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -15,49 +16,31 @@ if TYPE_CHECKING:
 _NEW = "new"
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
-TOKEN = Annotated[
-    str | None,
-    typer.Option(
-        "--token",
-        envvar="AFFECTLINE_TOKEN",
-        show_envvar=True,
-        help="What clients must show; `new` makes one and shows it.",
-    ),
-]
-
 
 def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
-    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs a token.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
-    folder: Annotated[
-        Path | None,
-        typer.Option("--folder", metavar="DIR", help="Where analyses are kept.", show_default="user's data"),
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Analyses at a time.")] = 1,
-    queue: Annotated[int, typer.Option(min=1, help="Uploads that may wait; more are refused.")] = 16,
-    token: TOKEN = None,
-    token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Read the token from the first line of a file.")
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A name by which browsers reach this machine; again for more."),
-    ] = None,
-    max_mb: Annotated[float, typer.Option(help="Megabytes of an upload.")] = 500.0,
-    max_minutes: Annotated[float, typer.Option(help="Length of a video.")] = 30.0,
-    max_megapixels: Annotated[float, typer.Option(help="Size of a picture.")] = 16.8,
-    memory_mb: Annotated[int, typer.Option(help="Address space of each child process (POSIX).")] = 4096,
-    job_minutes: Annotated[float, typer.Option(help="Time for one analysis.")] = 120.0,
-    keep_hours: Annotated[float, typer.Option(help="Remove results after so long; 0 keeps them.")] = 168.0,
-    live: Annotated[int, typer.Option(min=1, help="Cameras at a time.")] = 2,
-    backbone: Annotated[list[str] | None, typer.Option(help="Name or model file; again for another.")] = None,
-    head: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Trained head, one for each task.")] = None,
-    detector: Annotated[str | None, typer.Option(help="blazeface, libfacedetection or yunet.")] = None,
-    max_faces: Annotated[int | None, typer.Option(min=1, help="Follow the N largest faces only.")] = None,
-    au: Annotated[bool, typer.Option("--au/--no-au", help="Estimate action units of uploads.")] = True,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    offline: Annotated[bool, typer.Option("--offline", help="Use no network.")] = False,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    host: given.HOST = "127.0.0.1",
+    port: given.PORT = 8000,
+    folder: given.FOLDER = None,
+    workers: given.WORKERS = 1,
+    queue: given.QUEUE = 16,
+    token: given.TOKEN = None,
+    token_file: given.TOKEN_FILE = None,
+    allow_host: given.ALLOW_HOST = None,
+    max_mb: given.MAX_MB = 500.0,
+    max_minutes: given.MAX_MINUTES = 30.0,
+    max_megapixels: given.MAX_MEGAPIXELS = 16.8,
+    memory_mb: given.MEMORY_MB = 4096,
+    job_minutes: given.JOB_MINUTES = 120.0,
+    keep_hours: given.KEEP_HOURS = 168.0,
+    live: given.LIVE = 2,
+    backbone: given.BACKBONE = None,
+    head: given.HEAD = None,
+    detector: given.DETECTOR = None,
+    max_faces: given.MAX_FACES = None,
+    au: given.AU = True,
+    device: given.DEVICE = "cpu",
+    offline: given.OFFLINE = False,
+    log_level: given.LOG_LEVEL = "info",
 ) -> None:
     """Serve a page to drop videos on, an API and live mode; on this machine only, unless you say otherwise."""
     from affectline.faces.registry import DEFAULT_DETECTOR
