@@ -31,6 +31,7 @@ from affectline.evaluation.ferplus import MANY, FerPlusEvaluation, evaluate_ferp
 from affectline.json_records import to_json_object
 from affectline.labels import FERPLUS_8, Expression
 from affectline.records import FloatArray, UInt8Array
+from affectline.runtime import Runtime
 
 RUN_FER = Path(__file__).parent / "run_fer.py"
 WARM_UP = 20
@@ -121,7 +122,7 @@ def main() -> None:
 
 def run_backbone(name: str, split: FerPlusSplit, threads: int) -> Measured:
     """Measure a backbone, by name or file."""
-    backbone = load_backbone(name if name in BACKBONES else Path(name), threads=threads)
+    backbone = load_backbone(name if name in BACKBONES else Path(name), Runtime(threads=threads))
     evaluation = evaluate_ferplus(ferplus_logits(backbone, split), split.votes, backbone.spec.temperature)
     return Measured(Path(name).name, images_per_s(backbone, split.images), evaluation)
 
