@@ -73,7 +73,7 @@ def test_kill_9_in_mid_job_and_restart(long_clip: Path, empty_clip: Path, tmp_pa
     assert timeline.column("frame").tolist() == list(range(6 * BLOCK_FRAMES))
     assert timeline.provenance.input == "running.mp4"
     assert timeline.provenance.is_complete
-    # It went on with the part instead of beginning again: the part's times are those of the first run.
+    assert f"analysis {running} begins, attempt 2" in second.log.read_text()
     assert second.client.get(f"/v1/analyses/{running}/report").status_code == 200
     assert second.stop() == 0
 

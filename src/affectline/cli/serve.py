@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from affectline.cli import serve_options as given
+from affectline.cli import serve_options as option
+from affectline.cli.analyze import HEADS, NETWORKS
 from affectline.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -18,59 +19,49 @@ _LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
-    host: given.HOST = "127.0.0.1",
-    port: given.PORT = 8000,
-    folder: given.FOLDER = None,
-    workers: given.WORKERS = 1,
-    queue: given.QUEUE = 16,
-    token: given.TOKEN = None,
-    token_file: given.TOKEN_FILE = None,
-    allow_host: given.ALLOW_HOST = None,
-    max_mb: given.MAX_MB = 500.0,
-    max_minutes: given.MAX_MINUTES = 30.0,
-    max_megapixels: given.MAX_MEGAPIXELS = 16.8,
-    memory_mb: given.MEMORY_MB = 4096,
-    job_minutes: given.JOB_MINUTES = 120.0,
-    keep_hours: given.KEEP_HOURS = 168.0,
-    live: given.LIVE = 2,
-    backbone: given.BACKBONE = None,
-    head: given.HEAD = None,
-    detector: given.DETECTOR = None,
-    max_faces: given.MAX_FACES = None,
-    au: given.AU = True,
-    device: given.DEVICE = "cpu",
-    offline: given.OFFLINE = False,
-    log_level: given.LOG_LEVEL = "info",
+    host: option.HOST = "127.0.0.1",
+    port: option.PORT = 8000,
+    folder: option.FOLDER = None,
+    workers: option.WORKERS = 1,
+    queue: option.QUEUE = 16,
+    token: option.TOKEN = None,
+    token_file: option.TOKEN_FILE = None,
+    allow_host: option.ALLOW_HOST = None,
+    max_mb: option.MAX_MB = 500.0,
+    max_minutes: option.MAX_MINUTES = 30.0,
+    max_megapixels: option.MAX_MEGAPIXELS = 16.8,
+    memory_mb: option.MEMORY_MB = 4096,
+    job_minutes: option.JOB_MINUTES = 120.0,
+    keep_hours: option.KEEP_HOURS = 168.0,
+    live_sessions: option.LIVE = 2,
+    backbone: NETWORKS = None,
+    head: HEADS = None,
+    detector: option.DETECTOR = None,
+    max_faces: option.MAX_FACES = None,
+    action_units: option.ACTION_UNITS = True,
+    device: option.DEVICE = "cpu",
+    offline: option.OFFLINE = False,
+    log_level: option.LOG_LEVEL = "info",
 ) -> None:
     """Serve a page to drop videos on, an API and live mode; on this machine only, unless you say otherwise."""
     from affectline.faces.registry import DEFAULT_DETECTOR
     from affectline.service.settings import AnalysisChoice, Limits, ServiceSettings
 
-    if log_level not in _LOG_LEVELS:
-        raise InputError(f"no log level {log_level!r}; choose {', '.join(_LOG_LEVELS)}")
-    shown = _token(token, token_file)
-    settings = ServiceSettings(
-        folder=(folder or _default_folder()).absolute(),
-        host=host,
-        port=port,
-        allowed_hosts=tuple(name.lower() for name in allow_host or ()),
-        token=shown,
-        workers=workers,
-        queue=queue,
-        limits=Limits(max_mb, max_minutes, max_megapixels, memory_mb, job_minutes),
-        keep_hours=keep_hours,
-        live_sessions=live,
-        analysis=AnalysisChoice(
-            backbones=tuple(backbone or ()),
-            heads=tuple(str(path.absolute()) for path in head or ()),
-            detector=detector or DEFAULT_DETECTOR,
-            max_faces=max_faces,
-            action_units=au,
-            device=device,
-            offline=offline,
-        ),
+    shown, names = _token(token, token_file), tuple(name.lower() for name in allow_host or ())
+    limits = Limits(max_mb, max_minutes, max_megapixels, memory_mb, job_minutes)
+    choice = AnalysisChoice(
+        backbones=tuple(backbone or ()),
+        heads=_heads(head or []),
+        detector=detector or DEFAULT_DETECTOR,
+        max_faces=max_faces,
+        action_units=action_units,
+        device=device,
+        offline=offline,
     )
-    _check_heads(settings.analysis.heads)
+    place = (folder or _default_folder()).absolute()
+    settings = ServiceSettings(
+        place, host, port, names, shown, workers, queue, limits, keep_hours, live_sessions, choice
+    )
     _run(settings, log_level, shown if token == _NEW else None)
 
 
@@ -88,13 +79,16 @@ def _default_folder() -> Path:
     return platformdirs.user_data_path("affectline") / "serve"
 
 
-def _check_heads(heads: tuple[str, ...]) -> None:
-    missing = [head for head in heads if not Path(head).is_file()]
-    if missing:
-        raise InputError(f"--head {missing[0]}: no such file; check the spelling of the path")
+def _heads(files: list[Path]) -> tuple[str, ...]:
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"--head {file}: no such file; check the spelling of the path")
+    return tuple(str(file.absolute()) for file in files)
 
 
 def _run(settings: ServiceSettings, log_level: str, made: str | None) -> None:
+    if log_level not in _LOG_LEVELS:
+        raise InputError(f"no log level {log_level!r}; choose {', '.join(_LOG_LEVELS)}")
     try:
         from affectline.service.server import serve
     except ModuleNotFoundError as error:
