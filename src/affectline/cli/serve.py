@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from affectline.cli import serve_options as option
-from affectline.cli.analyze import HEADS, NETWORKS
+from affectline.cli.analyze_options import HEADS, NETWORKS
 from affectline.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
