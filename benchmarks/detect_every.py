@@ -20,7 +20,6 @@ from affectline.faces.blazeface import BlazeFace
 from affectline.faces.finder import FaceFinder
 from affectline.faces.reference import overlaps
 from affectline.inputs import expand_inputs, open_input
-from affectline.observe import BLOCK_FRAMES
 from affectline.records import Face, Frame
 from affectline.video import Sampling
 
@@ -61,7 +60,7 @@ def find(frames: list[Frame], every: int | None) -> tuple[list[list[Face]], floa
     """Return the faces of each frame and the processor milliseconds per frame."""
     finder = FaceFinder(BlazeFace(fetch("face_landmarker")), None, every)
     begun_s = time.thread_time()
-    faces = [finder.find(frame, must_search=number % BLOCK_FRAMES == 0) for number, frame in enumerate(frames)]
+    faces = [finder.find(frame) for frame in frames]
     return faces, 1000 * (time.thread_time() - begun_s) / len(frames)
 
 

@@ -192,7 +192,7 @@ def raw(clip: Path, table: FeatureTable, tmp_path: Path) -> tuple[pa.Table, Mode
 class TestRawRows:
     def test_carry_encodings_until_the_track_is_known(self, raw: tuple[pa.Table, Models]) -> None:
         rows, models = raw
-        assert rows.schema.field("encoded_va").type == pa.list_(pa.float32(), 8)
+        assert rows.schema.field("encoded_va").type == pa.list_(pa.float32(), 2 + 8)
         assert rows["encoded_va"].null_count == len(HIDDEN)
         assert rows["valence"].null_count == len(rows)
         scored = score_tracks(rows, models)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from affectline.errors import ResumeError
 from affectline.face_scores import TaskScores, score_faces
 from affectline.faces.crops import crop_face
-from affectline.faces.finder import FaceFinder
+from affectline.faces.finder import BLOCK_FRAMES, FaceFinder
 from affectline.faces.landmarks import LandmarkReader, Landmarks
 from affectline.faces.quality import LOW_QUALITY, face_quality
 from affectline.faces.reference import average_keypoints
@@ -25,9 +25,6 @@ from affectline.schema import BOX_COLUMNS, encoding_column, raw_schema, score_co
 
 BATCH_FACES = 16
 """Crops that the backbone gets at once: beyond 16 its rate on a CPU hardly grows."""
-
-BLOCK_FRAMES = 48
-"""Sampled frames between two states that a killed run can go on from: two seconds of ordinary video."""
 
 MAX_QUEUED_BYTES = 64 * 2**20
 """Pictures that may wait between two stages; bounds memory on 8K video."""
@@ -151,14 +148,11 @@ class Observer:
             yield seen
 
     def _faces(self, frame: Frame) -> Sequence[Face]:
-        if frame.is_corrupt:
-            return []
         if self._finder is None:
-            return [_whole_picture(frame)]
-        if frame.time_s is None:
+            return [] if frame.is_corrupt else [_whole_picture(frame)]
+        if frame.time_s is None and not frame.is_corrupt:
             return self._finder.find_independent(frame)
-        # Who goes on from the end of a block has not seen its pixels.
-        return self._finder.find(frame, must_search=self._taken % BLOCK_FRAMES == 0)
+        return self._finder.find(frame)
 
     def _prepare(self, frame: Frame, face: Face) -> tuple[FloatArray, ...]:
         """Return the face as each backbone wants it."""

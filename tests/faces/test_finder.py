@@ -320,34 +320,32 @@ class TestBetweenSearches:
             found.append(len(finder.find(frame(n / 25, rgb))))
         assert found == [0, 0, 0, 0, 1, 1, 1, 1, 1]
 
-    def test_must_search_searches(self) -> None:
+    def test_the_first_frame_of_a_block_is_searched(self) -> None:
         detector = ScriptedDetector()
         detector.show(LEFT)
-        finder = FaceFinder(detector, detect_every=100)
-        pictures = film(6, shift=0)
-        detected = [
-            finder.find(frame(n / 25, rgb), must_search=n == 4)[0].is_detected for n, rgb in enumerate(pictures)
-        ]
-        assert detected == [True, True, True, False, True, False]
+        finder = FaceFinder(detector, detect_every=1000)
+        (still,) = film(1)
+        found = [finder.find(frame(n / 25, still))[0].is_detected for n in range(100)]
+        assert [n for n, is_detected in enumerate(found) if is_detected] == [0, 1, 2, 48, 96]
 
-    def test_a_restored_finder_that_is_told_to_search_goes_on_like_one_that_was_told_so(self) -> None:
+    def test_between_blocks_a_restored_finder_goes_on_like_the_original(self) -> None:
         def make(detector: ScriptedDetector) -> FaceFinder:
             return FaceFinder(detector, detect_every=5)
 
         def run(finder: FaceFinder, detector: ScriptedDetector, numbers: range) -> list[list[tuple]]:
             seen = []
             for n in numbers:
-                detector.show(*[LEFT, RIGHT][: 1 if 6 <= n < 15 else 2])
-                faces = finder.find(frame(n / 25, pictures[n], is_corrupt=n in {11, 12}), must_search=n % 12 == 0)
+                detector.show(*[LEFT, RIGHT][: 1 if 40 <= n < 55 else 2])
+                faces = finder.find(frame(n / 25, pictures[n], is_corrupt=n in {47, 48}))
                 seen.append([(face.track_id, face.is_detected, face.box_xyxy.tolist()) for face in faces])
             return seen
 
-        pictures = film(30, shift=0.5)
+        pictures = film(70, shift=0.5)
         first, second = ScriptedDetector(), ScriptedDetector()
         original = make(first)
-        run(original, first, range(12))
+        run(original, first, range(48))
         restored = FaceFinder.from_state(json.loads(json.dumps(original.state())), second, 5)
-        assert run(restored, second, range(12, 30)) == run(original, first, range(12, 30))
+        assert run(restored, second, range(48, 70)) == run(original, first, range(48, 70))
         assert restored.state() == original.state()
 
     def test_a_corrupt_frame_that_had_to_be_searched_ends_what_was_followed(self) -> None:
@@ -356,8 +354,10 @@ class TestBetweenSearches:
         finder = FaceFinder(detector, detect_every=100)
         still = film(1)[0]
         finder.find(frame(0, still))
-        assert finder.find(frame(0.04, still, is_corrupt=True), must_search=True) == []
-        assert finder.find(frame(0.08, still))[0].is_detected
+        found = [finder.find(frame(n / 25, still, is_corrupt=n == 48)) for n in range(1, 50)]
+        assert found[47] == []
+        assert not found[46][0].is_detected
+        assert found[48][0].is_detected
 
     def test_zero_is_refused(self) -> None:
         with pytest.raises(InputError, match="detect_every is 0; give 1"):

@@ -198,6 +198,7 @@ class TestReading:
     def test_the_table_has_a_row_a_second(self, opened: Visit) -> None:
         opened.page.get_by_text("Read the values as a table").click()
         rows = opened.page.locator("#details tbody tr")
+        rows.first.wait_for()
         assert rows.count() == 8
         assert rows.nth(1).locator("th").text_content() == "0:01.00"
         assert rows.nth(1).locator("td").nth(1).text_content() == "Sadness"
@@ -282,6 +283,7 @@ class TestOtherResults:
         assert shown.page.locator("#picture").get_attribute("alt") == "The image 3<b>.png"
         assert shown.page.locator("#picture").evaluate("image => image.naturalWidth") == 64
         shown.page.get_by_text("Read the values as a table").click()
+        shown.page.locator("#details tbody th").first.wait_for()
         assert shown.page.locator("#details tbody th").all_text_contents() == names
         assert shown.complaints == []
 

@@ -109,11 +109,16 @@ def test_a_frame_that_is_too_large_ends_the_conversation(service: ServiceProcess
     assert closed.value.rcvd.code == 1009
 
 
-def test_so_many_cameras_and_no_more(service: ServiceProcess) -> None:
-    for _ in range(PATIENCE_S * 10):  # those of other tests may still be leaving
+def wait_until_none_is_live(service: ServiceProcess) -> None:
+    """Those of other tests may still be leaving."""
+    for _ in range(PATIENCE_S * 10):
         if "affectline_live_sessions 0.0" in service.client.get("/metrics").text:
-            break
+            return
         time.sleep(0.1)
+
+
+def test_so_many_cameras_and_no_more(service: ServiceProcess) -> None:
+    wait_until_none_is_live(service)
     with open_live(service) as one, open_live(service) as two:
         assert hear(one)["type"] == hear(two)["type"] == "ready"
         with open_live(service) as third, pytest.raises(ConnectionClosed) as closed:
@@ -124,6 +129,7 @@ def test_so_many_cameras_and_no_more(service: ServiceProcess) -> None:
 
 
 def test_nothing_of_a_camera_is_kept(service: ServiceProcess, face_pictures: list[UInt8Array]) -> None:
+    wait_until_none_is_live(service)
     before = set(service.folder.iterdir())
     with open_live(service) as socket:
         hear(socket)

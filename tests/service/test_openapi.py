@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+# pytest rewrites what this imports later on, deep in a stack of calls where Python 3.11's parser gives up.
 import schemathesis
+import schemathesis.specs.openapi._hypothesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (

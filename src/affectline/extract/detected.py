@@ -63,7 +63,7 @@ def video_features(
     """
     frame_bytes = 3 * video.info.width * video.info.height
     depth = int(np.clip(MAX_QUEUED_BYTES // max(frame_bytes, 1), 1, 16))
-    finder = FaceFinder(detector, max_faces)
+    finder = FaceFinder(detector, max_faces, detect_every=None)
     with (
         in_background(video.frames(EVERY_FRAME), depth) as decoded,
         in_background(_find(decoded, finder, backbone), depth) as found,
@@ -80,8 +80,6 @@ def video_features(
 
 def _find(frames: Iterable[Frame], finder: FaceFinder, backbone: Backbone) -> Iterator[list[_Seen]]:
     for frame in frames:
-        if frame.is_corrupt:
-            continue
         faces = sorted(finder.find(frame), key=lambda face: face.track_id or 0)
         yield [
             _Seen(

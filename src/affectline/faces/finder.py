@@ -21,6 +21,10 @@ SPARSE_S = 0.18
 """Frames further apart (sampling below about 5 a second) are each searched as a whole: following covers the rest of
 the frame over seven calls, which would take a second and more, and faces are no longer where they were."""
 
+BLOCK_FRAMES = 48
+"""Frames, two seconds of ordinary video, of which the first is always searched: whoever goes on behind a block from
+`FaceFinder.state` has not seen its pixels."""
+
 DETECT_S = 0.15
 """With `detect_every` left open, the longest time between two searches."""
 
@@ -68,6 +72,7 @@ class FaceFinder:
         self._flow: FaceFlow | None = None
         self._detected_s = 0.0
         self._carried = 0
+        self._taken = 0
         self._tracker = Tracker(TrackerSettings(max_faces=max_faces))
         self._phase = 0
         self._thumbnail: NDArray[np.float32] | None = None
@@ -76,9 +81,9 @@ class FaceFinder:
 
     @classmethod
     def from_state(cls, state: FinderState, detector: Detector, detect_every: int | None = 1) -> FaceFinder:
-        """Return a finder that goes on like the one that `state()` was asked of, given the same detector.
+        """Return a finder that goes on exactly like the one that `state()` was asked of, given the same detector.
 
-        It begins with a search; the other one must be told to (`must_search`) to go on exactly alike.
+        With searches that are not in every frame, that is so between blocks of `BLOCK_FRAMES` frames.
         """
         finder = cls(detector, state["tracker"]["settings"]["max_faces"], detect_every)
         finder._tracker = Tracker.from_state(state["tracker"])
@@ -89,7 +94,7 @@ class FaceFinder:
         return finder
 
     def state(self) -> FinderState:
-        """Return everything that the next frame depends on if it is searched, as JSON."""
+        """Return everything that the next frame depends on, as JSON."""
         return {
             "tracker": self._tracker.state(),
             "phase": self._phase,
@@ -105,26 +110,25 @@ class FaceFinder:
         order = np.argsort(-areas, kind="stable")[: self._max_faces]
         return [Face(found.boxes_xyxy[n], float(found.scores[n]), found.keypoints[n]) for n in order]
 
-    def find(self, frame: Frame, *, must_search: bool = False) -> list[Face]:
+    def find(self, frame: Frame) -> list[Face]:
         """Return the tracked faces of the next frame of a video, in order of their track numbers.
 
         A corrupt frame shows none, and changes nothing: what the decoder invented would only mislead.
 
-        Args:
-            frame: with its time.
-            must_search: do not follow by pixels, whatever `detect_every` allows.
-
         Raises:
             InputError: the frame has no time, or an earlier one than the frame before.
         """
+        begins_block = self._taken % BLOCK_FRAMES == 0
+        self._taken += 1
+        if begins_block:
+            self._flow = None
         if frame.is_corrupt:
-            self._flow = None if must_search else self._flow
             return []
         if frame.time_s is None:
             raise InputError(f"frame {frame.index} has no time; use find_independent for an image")
         is_sparse = self._last_time_s is None or frame.time_s - self._last_time_s > SPARSE_S
         is_cut = self._is_cut(frame.rgb)
-        if not (is_cut or is_sparse or must_search):
+        if not (is_cut or is_sparse):
             carried = self._carry(frame.rgb, frame.time_s)
             if carried is not None:
                 self._last_time_s = frame.time_s
