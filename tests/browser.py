@@ -76,9 +76,9 @@ class Visit:
         return [f"{rule['id']}: {[node['target'] for node in rule['nodes']]}" for rule in grave]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium without a window."""
+    """Debian's Chromium without a window; for one module: while it is open, an event loop runs in this thread."""
     with launched() as browser:
         yield browser
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http import HTTPStatus
@@ -38,12 +38,6 @@ def store(tmp_path: Path) -> Iterator[JobStore]:
 @pytest.fixture
 def queue(store: JobStore, tmp_path: Path) -> JobQueue:
     return JobQueue(ServiceSettings(tmp_path, queue=2, keep_hours=1.0), store)
-
-
-def run_alone(work: Coroutine[None, None, None]) -> None:
-    """Run in a thread of its own: a browser that is open for other tests keeps an event loop in this one."""
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, work).result()
 
 
 def test_a_job_reads_back_as_it_was(store: JobStore) -> None:
@@ -90,7 +84,7 @@ def test_a_file_that_takes_the_service_down_is_given_up(store: JobStore, queue: 
             await asyncio.sleep(0.01)
         worker.cancel()
 
-    run_alone(work())
+    asyncio.run(work())
     ended = store.get("bad")
     assert ended is not None
     assert ended.state is JobState.FAILED
@@ -124,7 +118,7 @@ def test_places_are_counted_while_uploads_come(store: JobStore, queue: JobQueue)
         async with queue.place():
             pass
 
-    run_alone(fill())
+    asyncio.run(fill())
 
 
 def test_many_uploads_at_once(empty_clip: Path, tmp_path: Path) -> None:

@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-# pytest rewrites what this imports later on, deep in a stack of calls where Python 3.11's parser gives up.
-import schemathesis
-import schemathesis.specs.openapi._hypothesis
-from hypothesis import HealthCheck, given, settings
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-    unsupported_method,
-)
-from service_process import PATIENCE_S, ServiceProcess
+import subprocess
+import sys
+from pathlib import Path
 
-EXAMPLES = 12
-CHECKS = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_schema_conformance,
-    unsupported_method,
-]
+from service_process import ServiceProcess
+
+SCRIPT = Path(__file__).with_name("check_openapi.py")
 
 
 def test_answers_are_those_of_the_document(service: ServiceProcess) -> None:
+    """In a process of its own: pytest would rewrite schemathesis, which makes Python 3.11.7's parser stumble."""
+    done = subprocess.run([sys.executable, SCRIPT, service.url], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     document = service.client.get("/openapi.json").json()
-    api = schemathesis.openapi.from_dict(document)
-    operations = [operation.ok() for operation in api.get_all_operations()]
-    assert len(operations) == sum(map(len, document["paths"].values()))
-    for operation in operations:
-
-        @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-        @given(case=operation.as_strategy())
-        def call(case: schemathesis.Case) -> None:
-            case.call_and_validate(base_url=service.url, checks=CHECKS, timeout=PATIENCE_S)
-
-        call()
+    assert f"{sum(map(len, document['paths'].values()))} operations" in done.stdout
 
 
 def test_the_document_has_examples_records_and_problems(service: ServiceProcess) -> None:
