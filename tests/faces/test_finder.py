@@ -301,6 +301,19 @@ class TestBetweenSearches:
         changed[10:90, 10:80] = film(2, shift=37)[1][10:90, 10:80]
         assert finder.find(frame(0.16, changed))[0].is_detected
 
+    def test_behind_a_cut_nothing_of_before_is_followed(self) -> None:
+        detector = ScriptedDetector()
+        finder = FaceFinder(detector, detect_every=100)
+        (texture,) = film(1)
+        before, behind = (picture(seed) + texture // 6 for seed in (0, 1))
+        detected = []
+        for n in range(12):
+            detector.show(*([LEFT] if n < 6 else [LEFT, RIGHT]))
+            faces = finder.find(frame(n / 25, before if n < 6 else behind))
+            detected.append([face.is_detected for face in faces])
+        assert detected[:6] == [[True]] * 3 + [[False]] * 3
+        assert detected[6:] == [[True, True]] * 3 + [[False, False]] * 3
+
     def test_a_face_that_is_detected_once_is_not_followed(self) -> None:
         detector = ScriptedDetector()
         finder = FaceFinder(detector, detect_every=10)

@@ -51,9 +51,14 @@ class LabelledSequence:
         return np.isin(self.labelled_frame, self.row_frame)
 
     @property
+    def labelled_positions(self) -> NDArray[np.intp]:
+        """Positions in `rows` of the labelled frames that have a face, shape (number of True in `has_face`,)."""
+        return np.searchsorted(self.row_frame, self.labelled_frame[self.has_face])
+
+    @property
     def labelled_rows(self) -> NDArray[np.intp]:
         """Row numbers of the labelled frames that have a face, shape (number of True in `has_face`,)."""
-        return self.rows[np.searchsorted(self.row_frame, self.labelled_frame[self.has_face])]
+        return self.rows[self.labelled_positions]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

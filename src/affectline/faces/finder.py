@@ -139,14 +139,14 @@ class FaceFinder:
             matches = self._follow_or_rescue(frame.rgb, frame.time_s)
         self._last_time_s = frame.time_s
         faces = self._tracker.commit(matches)
-        if self._detect_every != 1:
-            self._flow = FaceFlow(frame.rgb, *self._tracker.in_sight)
-            self._detected_s, self._carried = frame.time_s, 0
+        can_be_followed = self._detect_every != 1 and self._tracker.is_certain
+        self._flow = FaceFlow(frame.rgb, *self._tracker.in_sight) if can_be_followed else None
+        self._detected_s, self._carried = frame.time_s, 0
         return faces
 
     def _carry(self, rgb: UInt8Array, time_s: float) -> list[Face] | None:
         """Return the faces of the last frame where flow brings them; None where a search is due."""
-        if self._flow is None or not self._tracker.is_certain or self._tracker.is_missing(time_s):
+        if self._flow is None or self._tracker.is_missing(time_s):
             return None
         is_due = (
             time_s - self._detected_s > DETECT_S

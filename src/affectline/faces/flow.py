@@ -65,9 +65,6 @@ class FaceFlow:
     def __init__(self, rgb: UInt8Array, boxes_xyxy: FloatArray, keypoints: FloatArray) -> None:
         self._faces = [_Followed(rgb, box, points) for box, points in zip(boxes_xyxy, keypoints, strict=True)]
 
-    def __len__(self) -> int:
-        return len(self._faces)
-
     def move(self, rgb: UInt8Array) -> tuple[FloatArray, FloatArray] | None:
         """Return boxes (n, 4) and key points (n, 4, 2) in the next frame; None if they are not sure for every face.
 

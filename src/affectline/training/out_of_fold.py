@@ -165,10 +165,7 @@ def _encoding(
 
 def _statistics(sequences: Sequence[LabelledSequence], raw: Sequence[FloatArray]) -> Standard:
     """Return mean and deviation of the outputs over the labelled frames; a deviation of 1 for a constant."""
-    labelled = [
-        outputs[np.searchsorted(one.row_frame, one.labelled_frame[one.has_face])]
-        for one, outputs in zip(sequences, raw, strict=True)
-    ]
+    labelled = [outputs[one.labelled_positions] for one, outputs in zip(sequences, raw, strict=True)]
     values = np.concatenate(labelled).astype(np.float64)
     deviation = values.std(axis=0)
     scale = np.where(deviation > 1e-6, deviation, 1.0)  # noqa: PLR2004 - below float32's rounding of outputs near 1

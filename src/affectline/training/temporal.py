@@ -16,7 +16,7 @@ from torch import Tensor
 from affectline.datasets.labelled import LabelledSequence, LabelledTables
 from affectline.evaluation.sequence_scores import decide
 from affectline.features import FeaturePart, FeatureTable, stack_inputs
-from affectline.heads.head import ROWS_AT_ONCE, HeadCard, score_tracks
+from affectline.heads.head import HeadCard, predict, score_tracks
 from affectline.heads.temporal import CORE, TemporalHead
 from affectline.heads.temporal_spec import FILTER, TemporalSpec
 from affectline.labels import Task
@@ -173,17 +173,11 @@ class _TemporalFit(Fit):
 
     def _labelled_scores(self, head: TemporalHead, one: LabelledSequence, encoded: FloatArray) -> FloatArray:
         """Return what a head says of the labelled frames of a sequence that have a face, shape (n, K)."""
-        ((digest, table),) = one.tables.items()
         if self._is_projected:
-            encoded = np.concatenate(
-                [
-                    head.encode({digest: table.features(one.rows[at : at + ROWS_AT_ONCE], self._parts)})
-                    for at in range(0, len(one.rows), ROWS_AT_ONCE)
-                ]
-                or [np.empty((0, head.encoding_size), np.float32)]
-            )
+            return predict(head, one.tables, one.rows).values[one.labelled_positions]
+        table = next(iter(one.tables.values()))
         scores = score_tracks(head, encoded, table.track_id[one.rows], table.time_s[one.rows])
-        return scores[np.searchsorted(one.row_frame, one.labelled_frame[one.has_face])]
+        return scores[one.labelled_positions]
 
     def best_head(self) -> TemporalHead:
         return self._head(self.best)

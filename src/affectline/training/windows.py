@@ -162,7 +162,7 @@ class _Run:
 def _runs_of(one: LabelledSequence, values: FloatArray, spec: TemporalSpec) -> Iterator[_Run]:
     """Give the runs of a sequence that have labels, as a temporal head splits them: by track, and at long gaps."""
     label = np.full(len(one.rows), -1)
-    label[np.searchsorted(one.row_frame, one.labelled_frame[one.has_face])] = np.flatnonzero(one.has_face)
+    label[one.labelled_positions] = np.flatnonzero(one.has_face)
     table = next(iter(one.tables.values()))
     track_id = table.track_id[one.rows]
     for track in np.unique(track_id):
