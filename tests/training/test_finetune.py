@@ -27,6 +27,7 @@ from affectline.heads.pretrained import expression_probabilities
 from affectline.labels import ABAW_EXPRESSION_8, FERPLUS_8
 from affectline.training.augment import NO_AUGMENTATION, AugmentParams
 from affectline.training.cnn import FaceNetwork, load_start
+from affectline.training.ferplus_recipe import PHOTOGRAPHS
 from affectline.training.finetune import (
     EpochRecord,
     FinetuneData,
@@ -352,6 +353,17 @@ class TestFerPlus:
         first, second = (load_file(tmp_path / name / "weights.safetensors") for name in ("a", "b"))
         assert torch.equal(first["trunk.conv_stem.weight"], second["trunk.conv_stem.weight"])
         assert not torch.equal(first["classifier.weight"], second["classifier.weight"])
+
+    def test_the_file_says_what_it_began_with_and_who_taught_it(self, photographs: Path, tmp_path: Path) -> None:
+        a, b = tmp_path / "a" / "bars.onnx", tmp_path / "b" / "bars.onnx"
+        begin = ("--init", str(a), "--teacher", str(a), "--frozen", "--epochs", "1")
+        for file, more in ((a, ("--epochs", "1")), (b, begin)):
+            result = CliRunner().invoke(app, self.words(photographs, file.parent, *more))
+            assert result.exit_code == 0, result.output
+        alone, taught = (load_backbone(file).spec.training_data for file in (a, b))
+        assert alone == f"{PHOTOGRAPHS}; begun with imagenet"
+        first = "bars 1 (begun with imagenet)"
+        assert taught == f"{PHOTOGRAPHS}; begun with {first}; taught by {first}"
 
     @pytest.mark.parametrize(
         ("more", "match"),

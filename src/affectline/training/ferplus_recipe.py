@@ -16,7 +16,7 @@ from affectline.errors import InputError
 from affectline.evaluation.ferplus import FerPlusEvaluation, evaluate_ferplus, ferplus_logits, fit_to_plurality
 from affectline.labels import FERPLUS_8
 from affectline.records import FloatArray
-from affectline.training.cnn import FaceNetwork
+from affectline.training.cnn import IMAGENET, FaceNetwork
 from affectline.training.curve import write_log
 from affectline.training.export import Exported
 from affectline.training.finetune import (
@@ -39,6 +39,8 @@ DEFAULT_SIZE: Final = 96
 """Twice the photographs' side: more is slower and no better (docs/models)."""
 
 SCORE: Final = "mean accuracy of both protocols"
+
+PHOTOGRAPHS: Final = "FER+: FER2013 photographs, collected from the web for research, with votes of ten people (MIT)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,20 @@ class FerPlusRecipe:
             resize=(ResizeStep(Interpolation.AREA, SIZE), ResizeStep(Interpolation.LINEAR, self.size)),
             labels=FERPLUS_8,
             temperature=1.0,
+            training_data=self.training_data,
             version=self.version,
             licence=self.licence,
             source=self.source,
         )
+
+    @property
+    def training_data(self) -> str:
+        """From what the network learned: photographs, what it began with, and what those learned from who taught it."""
+        about = self.start.about()
+        start = str(self.start.init) if self.start.init == IMAGENET else Path(self.start.init).name
+        words = [PHOTOGRAPHS, f"begun with {start if about is None else _with_data(about.spec)}"]
+        words += [f"taught by {_with_data(load_backbone(path).spec)}" for path in self.teachers]
+        return "; ".join(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +162,11 @@ def train_on_ferplus(recipe: FerPlusRecipe, out: Path, run: FinetuneRun) -> FerP
     card = Card(described, params, exported, "the validation split", figures, then, FERPLUS_LIMITS, words)
     write_card(out / "card.md", card)
     return FerPlusTrained(exported, found, described.temperature, log)
+
+
+def _with_data(spec: BackboneSpec) -> str:
+    data = spec.training_data.removeprefix(PHOTOGRAPHS).removeprefix("; ")
+    return f"{spec.name} {spec.version}" + (f" ({data})" if data else "")
 
 
 def _evaluated(path: Path, valid: FerPlusSplit) -> FerPlusEvaluation:

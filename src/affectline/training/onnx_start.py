@@ -60,6 +60,11 @@ def copy_from_onnx(network: FaceNetwork, content: bytes, place: str) -> None:
         _copy_classifier(network, given)
 
 
+def convolutions_of(network: FaceNetwork) -> list[str]:
+    """Return the names of the convolutions that a batch normalisation follows, in the order in which they run."""
+    return [name for _, name, _ in _pairs(network)]
+
+
 def architecture_of(content: bytes) -> str:
     """Return the timm architecture that a backbone file says it has; empty if it does not say."""
     entries = onnx.load_model_from_string(content).metadata_props
