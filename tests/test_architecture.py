@@ -40,6 +40,7 @@ LAYERS = [
         "track_scores",
         "describe",
         "observe",
+        "stride",
         "analysis",
         "doctor",
         "runtime_check",

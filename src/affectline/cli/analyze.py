@@ -28,6 +28,9 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     detect_every: given.DETECT_EVERY = "auto",
     every: given.EVERY = 1,
     fps: given.FPS = None,
+    stride: given.STRIDE = None,
+    cascade: given.CASCADE = None,
+    sure_from: given.SURE_FROM = None,
     start: given.START = None,
     end: given.END = None,
     smooth: given.SMOOTH = None,
@@ -64,6 +67,9 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
         detect_every=_parse_detect_every(detect_every),
         action_units=au,
         sampling=Sampling(every=every, fps=fps, start_s=start, end_s=end),
+        stride_s=stride,
+        cascade=cascade,
+        cascade_sure_from=_sure_from(sure_from, cascade),
         smoothing=parse_smoothing(smooth, filter_mode),
         sequence_fps=sequence,
         crops=crops,
@@ -108,6 +114,17 @@ def _parse_detect_every(text: str) -> int | None:
     if not text.isdecimal() or not int(text):
         raise InputError(f"--detect-every takes auto or a number of frames from 1 on, got {text!r}")
     return int(text)
+
+
+def _sure_from(sure_from: float | None, cascade: str | None) -> float:
+    from affectline.errors import InputError
+    from affectline.options import CASCADE_SURE_FROM
+
+    if sure_from is None:
+        return CASCADE_SURE_FROM
+    if cascade is None:
+        raise InputError("--sure-from says when the network of --cascade is asked; give both or neither")
+    return sure_from
 
 
 def _exit_with(results: list[JobResult]) -> None:
