@@ -202,7 +202,7 @@ class _Job:
         _draw(timeline, self.folder)
         if self._is_annotated:
             video, advance = self.folder / VIDEO_NAME, partial(self.reporter.advance, "annotated video")
-            annotate_video(self.source.info.path, timeline.table, video, advance)
+            annotate_video(self.source.info.path, timeline.drawn_table, video, advance)
         if self.output.report:
             advance = partial(self.reporter.advance, "report")
             write_report(self.folder, video=self.source.info.path, on_progress=advance)
@@ -341,7 +341,7 @@ def _last_frame(contents: PartContents) -> tuple[int, float]:
 
 def _draw(timeline: Timeline, folder: Path) -> None:
     provenance = timeline.provenance
-    plot_timeline(timeline.table, folder / "timeline.png", provenance.input, caption_of(provenance))
+    plot_timeline(timeline.drawn_table, folder / "timeline.png", provenance.input, caption_of(provenance))
 
 
 def merge_tracks(folder: Path, keep: int, other: int) -> Timeline:
