@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,18 +83,18 @@ def change(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     return float(difference.reshape(PATCHES, side, PATCHES, side).mean(axis=(1, 3)).max())
 
 
-def adaptive(recording: Recording, sure_from: Callable[[int], float]) -> Asked:
+def adaptive(recording: Recording, sure_from: Sequence[float]) -> Asked:
     """In each block a track is asked about with doubling rate until the mean of its probabilities is sure.
 
     That is the sequential decision of Savchenko (ICML 2023), with the block for the video.
 
     Args:
         recording: the full run.
-        sure_from: the probability that is enough, by the number of the rate in `RATES`.
+        sure_from: the probability that is enough at each of `RATES`.
     """
     asked = np.zeros(len(recording.block), np.bool_)
     for rows, means in block_means(recording):
-        level = next((n for n, mean in enumerate(means) if mean.max() >= sure_from(n)), len(RATES) - 1)
+        level = next((n for n, mean in enumerate(means) if mean.max() >= sure_from[n]), len(RATES) - 1)
         asked[rows[recording.place[rows] % RATES[level] == 0]] = True
         asked[rows[0]] = True
     asked[np.asarray(recording.faces["frame"]) == np.max(recording.raw["frame"])] = True

@@ -41,6 +41,7 @@ LAYERS = [
         "describe",
         "observe",
         "stride",
+        "cascade",
         "analysis",
         "doctor",
         "runtime_check",
