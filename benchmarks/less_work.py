@@ -17,17 +17,20 @@ import argparse
 import csv
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from affectline.analysis import analyze
+from affectline.analysis import observe_source
 from affectline.assets import fetch
 from affectline.backbones import load_backbone
 from affectline.heads.action_units import AU_THRESHOLDS
 from affectline.models import Models, load_models
+from affectline.observe import Observer
 from affectline.options import AnalyzeOptions
 from affectline.postprocess.decide import Thresholds
 from affectline.postprocess.finish import FinishSettings, finish
@@ -37,7 +40,7 @@ from affectline.video import Sampling
 from agreement import Agreement, agreement
 from asking_less import RATES, Asked, adaptive, block_means, cascade, large_everywhere, stride, unchanged
 from less_work_plot import plot_cascade, plot_methods
-from recordings import Recording, record
+from recordings import Recording, open_video, record
 
 RESULTS = Path(__file__).parent / "results"
 THREADS = 1
@@ -70,7 +73,7 @@ def main() -> None:
     parser.add_argument("videos", type=Path, nargs="*")
     parser.add_argument("--large", help="network that a cascade asks, by name or file")
     parser.add_argument("--seconds", type=float, default=50.0, help="take so much of each video")
-    parser.add_argument("--built", default="0.1,0.2,0.5", help="strides to run as they are, seconds")
+    parser.add_argument("--built", default="0.2,0.5", help="strides to run as they are, seconds")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     models = load_models(AnalyzeOptions(threads=THREADS))
@@ -156,15 +159,16 @@ def built(
 ) -> Iterator[Point]:
     """Run the product with strides."""
     for stride_s in strides:
-        for smoothing, how in SMOOTHINGS.items():
-            options = AnalyzeOptions(stride_s=stride_s, smoothing=how, sampling=Sampling(end_s=seconds))
-            begun = time.process_time()
-            table = analyze(video, options, models=models).table
-            print(f"{video.name}, stride {stride_s} s: {time.process_time() - begun:.1f} s of a processor", flush=True)
-            seen = sum(status in {"observed", "low_quality"} for status in table["status"].to_pylist())
-            faces = len(recording.block)
-            figures = agreement(finish(recording.raw, settings_of(smoothing)), table)
-            yield Point(recording.name, smoothing, BUILT, stride_s, faces, seen / faces, figures)
+        begun = time.process_time()
+        observer = Observer(models, stride_s=stride_s)
+        blocks = observe_source(open_video(video), observer, Sampling(end_s=seconds))
+        raw = pa.Table.from_batches([block.rows for block in blocks], observer.schema)
+        print(f"{video.name}, stride {stride_s} s: {time.process_time() - begun:.1f} s of a processor", flush=True)
+        share = pc.count(raw["track_id"]).as_py() / len(recording.block)
+        for smoothing in SMOOTHINGS:
+            settings = settings_of(smoothing)
+            figures = agreement(finish(recording.raw, settings), finish(raw, replace(settings, stride_s=stride_s)))
+            yield Point(recording.name, smoothing, BUILT, stride_s, len(recording.block), share, figures)
 
 
 ALL = "all"

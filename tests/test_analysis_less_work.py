@@ -74,15 +74,15 @@ class TestStride:
 
     def test_what_was_seen_is_what_the_full_run_says(self, strided: Timeline, full: Timeline) -> None:
         # Boxes are searched for in each frame here and followed by their pixels there: crops differ by a pixel or two.
-        for name, limit in (("valence", 0.2), ("au12", 0.05), ("box_x1", 4.0)):
-            assert strided.column(name)[SEEN] == pytest.approx(full.column(name)[SEEN], abs=limit)
+        for name, limit in (("valence", 0.05), ("au12", 0.01), ("box_x1", 2.0)):
+            assert np.abs(strided.column(name)[SEEN] - full.column(name)[SEEN]).mean() < limit
 
     @pytest.mark.parametrize("name", ["valence", "arousal", "p_neutral", "au04", "box_y2"])
     def test_between_lies_a_straight_line(self, strided: Timeline, name: str) -> None:
         times_s, values = strided.column("time_s"), strided.column(name)
-        assert values == pytest.approx(
-            np.interp(times_s, times_s[SEEN], values[SEEN]), abs=2e-3 if "box" in name else 2e-5
-        )
+        straight = np.interp(times_s, times_s[SEEN], values[SEEN])
+        # Boxes are rounded to 0.01 px, scores to five decimals.
+        assert values == pytest.approx(straight, abs=0.011 if name.startswith("box") else 1.1e-5)
 
     def test_is_written_down(self, strided: Timeline, tmp_path: Path) -> None:
         assert strided.provenance.stride_s == STRIDE_S
