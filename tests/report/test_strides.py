@@ -1,4 +1,4 @@
-"""What pictures of an analysis with a stride show as seen."""
+"""What pictures and words of an analysis with a stride or a cascade say."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from dataclasses import replace
 import pyarrow as pa
 
 from affectline.postprocess.finish import finish
+from affectline.provenance import CascadeRecord
+from affectline.report.notebook import caption_of
+from affectline.report.page.facts import settings
 from affectline.report.strides import with_strides_seen
-from raw_tables import UNSMOOTHED, blank, face, raw_table
+from affectline.timeline import Timeline
+from raw_tables import UNSMOOTHED, blank, face, provenance, raw_table
 
 STRIDE_S = 0.12
 """Three frames of 0.04 s."""
@@ -54,3 +58,23 @@ def test_each_track_counts_for_itself() -> None:
 def test_without_a_stride_nothing_changes() -> None:
     table = result({number: [face(number)] for number in (0, 3, 6)}, 7)
     assert with_strides_seen(table, None) is table
+
+
+def test_a_timeline_keeps_its_rows_and_lends_others_to_pictures() -> None:
+    timeline = Timeline(result({number: [face(number)] for number in (0, 3, 6)}, 7), provenance(stride_s=STRIDE_S))
+    assert statuses(timeline.table).count("interpolated") == 4
+    assert statuses(timeline.drawn_table) == ["observed"] * 7
+    assert statuses(Timeline(timeline.table, provenance()).drawn_table).count("interpolated") == 4
+
+
+def test_the_stride_stands_under_the_picture_and_in_the_report() -> None:
+    assert "networks run once in 0.12 s" in caption_of(provenance(stride_s=STRIDE_S))
+    assert "networks run" not in caption_of(provenance())
+    rows = dict(settings(provenance(stride_s=STRIDE_S)))
+    assert rows["Networks run"] == "once in 0.12 s, rows between are interpolated"
+
+
+def test_the_report_says_how_often_a_cascade_asked() -> None:
+    rows = dict(settings(provenance(cascade=CascadeRecord("teacher", 0.75), asked_faces=12)))
+    assert rows["Asked when unsure"] == "teacher, below 75 %: 12 faces"
+    assert "Asked when unsure" not in dict(settings(provenance()))

@@ -113,7 +113,7 @@ def settings(provenance: Provenance) -> list[tuple[str, str]]:
         rows.insert(1, ("Networks run", f"once in {provenance.stride_s:g} s, rows between are interpolated"))
     if provenance.cascade is not None:
         asked, limit = provenance.cascade.backbone, provenance.cascade.sure_from
-        rows.insert(-2, ("Asked when unsure", f"{asked}, below {limit:.0%}: {provenance.asked_faces or 0} faces"))
+        rows.insert(-2, ("Asked when unsure", f"{asked}, below {100 * limit:g} %: {provenance.asked_faces or 0} faces"))
     return rows
 
 
