@@ -51,7 +51,7 @@ ALPHAS = (0.02, 0.05, 0.1, 0.2, 0.4)
 CASCADE_SURE = (0.0, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.01)
 
 SMOOTHINGS = {"default": Smoothing(), "off": Smoothing.off()}
-STRIDE, BUILT = "stride", "stride, as built"
+STRIDE, BUILT = "stride", "stride as built"
 
 
 @dataclass(frozen=True)

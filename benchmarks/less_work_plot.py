@@ -16,14 +16,14 @@ from matplotlib.ticker import FuncFormatter
 
 STYLES = {
     "stride": ("#0b3c5d", "o", "fixed stride"),
-    "stride, as built": ("#0b3c5d", "D", "fixed stride, as built (--stride)"),
+    "stride as built": ("#0b3c5d", "D", "fixed stride, as built (--stride)"),
     "unchanged crops": ("#d55e00", "s", "only crops that have changed"),
     "adaptive rate": ("#009e73", "^", "adaptive rate, one threshold"),
     "adaptive rate, calibrated": ("#8a5ba8", "v", "adaptive rate, thresholds from the other videos"),
     "stride of the large network": ("#0b3c5d", "o", "large network, fixed stride"),
     "cascade": ("#d55e00", "s", "cascade: small network, large where unsure"),
 }
-LONE = {"stride, as built"}
+LONE = {"stride as built"}
 
 Panel = tuple[str, Callable[[Any], float]]
 PANELS: tuple[Panel, ...] = (
