@@ -40,6 +40,8 @@ LAYERS = [
         "track_scores",
         "describe",
         "observe",
+        "stride",
+        "cascade",
         "analysis",
         "doctor",
         "runtime_check",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from affectline.describe import finish_settings, provenance_of
 from affectline.errors import InputError
@@ -17,7 +18,7 @@ from affectline.postprocess.finish import finish
 from affectline.postprocess.streaming import StreamingFinisher
 from affectline.progress import ProgressHook, ignore_progress
 from affectline.records import Frame
-from affectline.schema import raw_schema
+from affectline.schema import ASKED_COLUMN, raw_schema
 from affectline.timeline import Timeline
 from affectline.track_scores import LiveTracks, score_tracks
 from affectline.video import FrameSource, Sampling
@@ -45,7 +46,7 @@ def analyze(
     """
     models = models or load_models(options)
     source = _open_one(path, options.sequence_fps)
-    observer = Observer(models, options.max_faces, options.detect_every, source.names)
+    observer = Observer(models, options.max_faces, options.detect_every, source.names, stride_s=options.stride_s)
     blocks = observe_source(source, observer, options.sampling, on_progress=on_progress)
     raw = pa.Table.from_batches([block.rows for block in blocks], observer.schema)
     return finish_timeline(raw, source, models, options)
@@ -86,7 +87,8 @@ def observe_source(
 def finish_timeline(raw: pa.Table, source: FrameSource, models: Models, options: AnalyzeOptions) -> Timeline:
     """Return the timeline of an input whose frames have all been observed: scored, gaps filled, smoothed, decided."""
     table = finish(score_tracks(raw, models), finish_settings(options, models))
-    return Timeline(table, provenance_of(source.info, source.report, models, options))
+    asked = None if models.cascade is None else pc.sum(raw[ASKED_COLUMN], min_count=0).as_py()
+    return Timeline(table, provenance_of(source.info, source.report, models, options, asked))
 
 
 class Analyzer:
@@ -102,7 +104,8 @@ class Analyzer:
     past only, and gaps stay open. Heads that look at a face over time must be causal.
 
     Args:
-        options: what to look for. `sampling` is left to the caller: every frame that is pushed becomes rows.
+        options: what to look for. `sampling` is left to the caller: every frame that is pushed becomes rows. With
+            `stride_s`, a face has no rows behind the last frame that was looked at.
         models: networks that `load_models` gave for the same options; loaded if not given.
         frame_interval_s: the usual time between two frames; estimated from the frames if not given.
 
@@ -117,7 +120,7 @@ class Analyzer:
         frame_interval_s: float | None = None,
     ) -> None:
         models = models or load_models(options)
-        self._observer = Observer(models, options.max_faces, options.detect_every)
+        self._observer = Observer(models, options.max_faces, options.detect_every, stride_s=options.stride_s)
         settings = finish_settings(options, models)
         self._scorer = LiveTracks(models)
         self._finisher = StreamingFinisher(raw_schema(models.expressions), settings, frame_interval_s)

@@ -20,7 +20,7 @@ from affectline.postprocess.decide import Thresholds
 from affectline.postprocess.finish import FinishSettings
 from affectline.postprocess.smoothing import Smoothing, SmoothingChoice
 from affectline.postprocess.thresholds import FIXED_THRESHOLD
-from affectline.provenance import HeadRecord, ModelRecord, Provenance
+from affectline.provenance import CascadeRecord, HeadRecord, ModelRecord, Provenance
 from affectline.runtime import Device
 from affectline.video import ReadReport, SourceInfo
 
@@ -37,7 +37,8 @@ def finish_settings(options: AnalyzeOptions, models: Models) -> FinishSettings:
     """Return how the raw rows of an analysis with these options and heads are finished.
 
     Raises:
-        InputError: the heads were tuned for different filters, and none was chosen.
+        InputError: the heads were tuned for different filters, and none was chosen; or the filter is causal, which
+            leaves nothing to interpolate with a stride.
     """
     cards = {task: named.head.card for task, named in models.heads.items()}
     thresholds = dict(AU_THRESHOLDS)
@@ -46,7 +47,13 @@ def finish_settings(options: AnalyzeOptions, models: Models) -> FinishSettings:
         chosen = card.decision.thresholds or [FIXED_THRESHOLD] * len(card.labels)
         thresholds |= {ActionUnit(label): value for label, value in zip(card.labels, chosen, strict=True)}
     is_adjusted = Task.EXPR in cards and bool(cards[Task.EXPR].decision.logit_adjustment)
-    return FinishSettings(Thresholds(thresholds), _smoothing(options, models), normalises=is_adjusted)
+    smoothing = _smoothing(options, models)
+    if options.stride_s is not None and not smoothing.looks_ahead:
+        raise InputError(
+            "a stride leaves frames that are filled in from the ones before and behind, and the causal filter knows "
+            "only those before; take another --filter, or --fps instead of --stride"
+        )
+    return FinishSettings(Thresholds(thresholds), smoothing, options.stride_s, normalises=is_adjusted)
 
 
 def _smoothing(options: AnalyzeOptions, models: Models) -> Smoothing:
@@ -61,10 +68,21 @@ def _smoothing(options: AnalyzeOptions, models: Models) -> Smoothing:
     return options.smoothing.over(SmoothingChoice(**radii, mode=next(iter(modes), None)).over(Smoothing()))
 
 
-def provenance_of(info: SourceInfo, report: ReadReport, models: Models, options: AnalyzeOptions) -> Provenance:
-    """Return the provenance of a timeline whose input has been read to the end."""
+def provenance_of(
+    info: SourceInfo, report: ReadReport, models: Models, options: AnalyzeOptions, asked_faces: int | None = None
+) -> Provenance:
+    """Return the provenance of a timeline whose input has been read to the end.
+
+    Args:
+        info: of the input.
+        report: of reading it.
+        models: that ran.
+        options: with which.
+        asked_faces: about how many faces the larger network of a cascade was asked.
+    """
     path = info.path
     settings = finish_settings(options, models)
+    cascade = models.cascade
     return Provenance(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         input=path.name,
@@ -90,6 +108,8 @@ def provenance_of(info: SourceInfo, report: ReadReport, models: Models, options:
         smoothing=settings.smoothing,
         thresholds=settings.thresholds,
         precision=_precision(models),
+        cascade=None if cascade is None else CascadeRecord(cascade.backbone.spec.name, cascade.sure_from),
+        asked_faces=asked_faces,
     )
 
 
@@ -118,6 +138,11 @@ def _heads(models: Models) -> tuple[HeadRecord, ...]:
         backbone = models.own_source(task)
         if backbone is not None:
             plain[task] = origin(task, backbone.spec)
+    if models.cascade is not None:
+        second = origin(Task.EXPR, models.cascade.backbone.spec)
+        first = plain[Task.EXPR].source
+        source = f"{first}; below a probability of {models.cascade.sure_from:g}, {second.source}"
+        plain[Task.EXPR] = HeadOrigin(HeadKind.PRETRAINED, source)
     trained = {task: HeadOrigin(HeadKind.TRAINED, _source(named)) for task, named in models.heads.items()}
     origins = plain | trained
     return tuple(HeadRecord(task, origins[task].kind, origins[task].source) for task in Task if task in origins)
@@ -137,9 +162,11 @@ def _source(named: NamedHead) -> str:
 
 
 def _models(models: Models) -> tuple[ModelRecord, ...]:
+    networks = [("backbone", backbone) for backbone in models.backbones]
+    networks += [] if models.cascade is None else [("backbone that is asked", models.cascade.backbone)]
     records = [
-        ModelRecord("backbone", spec.name, f"sha256 {backbone.digest}", spec.licence, spec.training_data, spec.version)
-        for backbone in models.backbones
+        ModelRecord(role, spec.name, f"sha256 {backbone.digest}", spec.licence, spec.training_data, spec.version)
+        for role, backbone in networks
         for spec in [backbone.spec]
     ]
     records += [

@@ -202,7 +202,7 @@ class _Job:
         _draw(timeline, self.folder)
         if self._is_annotated:
             video, advance = self.folder / VIDEO_NAME, partial(self.reporter.advance, "annotated video")
-            annotate_video(self.source.info.path, timeline.table, video, advance)
+            annotate_video(self.source.info.path, timeline.drawn_table, video, advance)
         if self.output.report:
             advance = partial(self.reporter.advance, "report")
             write_report(self.folder, video=self.source.info.path, on_progress=advance)
@@ -228,7 +228,10 @@ class _Job:
         schema = raw_rows_schema(self.models, self.source.names)
         part, earlier = self._open_part(schema)
         state, after = (None, None) if earlier is None else (earlier.state, _last_frame(earlier))
-        observer = Observer(self.models, self.options.max_faces, self.options.detect_every, self.source.names, state)
+        asked = self.options
+        observer = Observer(
+            self.models, asked.max_faces, asked.detect_every, self.source.names, state, stride_s=asked.stride_s
+        )
         rows = [] if earlier is None else earlier.rows.to_batches()
         with ExitStack() as stack:
             stack.enter_context(part)
@@ -258,6 +261,7 @@ class _Job:
     def _settings(self) -> dict[str, str]:
         """Return all that raw rows depend on, as text by name."""
         path, options, detector = self.source.info.path, self.options, self.models.detector
+        cascade = self.models.cascade
         status = path.stat()
         return {
             "affectline": __version__,
@@ -269,6 +273,8 @@ class _Job:
             "landmarks": str(self.output.save_landmarks),
             "max faces": str(options.max_faces),
             "detect every": str(options.detect_every),
+            "stride": str(options.stride_s),
+            "cascade": "none" if cascade is None else f"{cascade.backbone.digest} below {cascade.sure_from}",
             "sequence": str(options.sequence_fps),
             "device": options.device,
             "precision": ", ".join(one.runtime.precision.value for one in self.models.backbones),
@@ -276,7 +282,7 @@ class _Job:
         }
 
 
-_OUTCOME = ("created", "duration_s", "container_frames", "decoded_frames", "is_complete", "problem")
+_OUTCOME = ("created", "duration_s", "container_frames", "decoded_frames", "is_complete", "problem", "asked_faces")
 """What is known only when an analysis has ended."""
 
 
@@ -335,7 +341,7 @@ def _last_frame(contents: PartContents) -> tuple[int, float]:
 
 def _draw(timeline: Timeline, folder: Path) -> None:
     provenance = timeline.provenance
-    plot_timeline(timeline.table, folder / "timeline.png", provenance.input, caption_of(provenance))
+    plot_timeline(timeline.drawn_table, folder / "timeline.png", provenance.input, caption_of(provenance))
 
 
 def merge_tracks(folder: Path, keep: int, other: int) -> Timeline:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from affectline.assets import fetch
 from affectline.backbones import BACKBONES, DEFAULT_BACKBONE, Backbone, load_backbone
+from affectline.cascade import Cascade, check_cascade
 from affectline.errors import InputError
 from affectline.faces.detector import Detector
 from affectline.faces.landmarks import LandmarkNetwork
@@ -44,12 +45,14 @@ class Models:
         backbones: at least one; where no head gives a task, they do (`own_source`).
         landmarks: None where neither action units nor landmarks are wanted of it.
         heads: trained heads, by task.
+        cascade: asked about expressions of which the backbone is not sure; None asks nobody.
     """
 
     detector: Detector | None
     backbones: tuple[Backbone, ...]
     landmarks: LandmarkNetwork | None
     heads: Mapping[Task, NamedHead] = field(default_factory=dict)
+    cascade: Cascade | None = None
 
     def own_source(self, task: Task) -> Backbone | None:
         """Return the backbone that a task's scores come from without a head; None if there is none.
@@ -98,8 +101,8 @@ def load_models(
         InputFileError: a head file cannot be read.
         ModelFileError: a model file is damaged, of the wrong shape or without its description.
         MissingExtraError: the device or the detector needs something that is not installed.
-        InputError: the processor cannot compute in the precision, two heads are for one task, or a head's backbone is
-            not there.
+        InputError: the processor cannot compute in the precision, two heads are for one task, a head's backbone is
+            not there, or a cascade does not fit.
     """
     offline = options.offline
     heads = _with_radii(load_heads(options.heads, open_opaque), options.smoothing)
@@ -112,7 +115,18 @@ def load_models(
         backbones=backbones,
         landmarks=None if task_file is None else LandmarkNetwork(task_file),
         heads=heads,
+        cascade=_load_cascade(options, backbones, has_head=Task.EXPR in heads),
     )
+
+
+def _load_cascade(options: AnalyzeOptions, backbones: Iterable[Backbone], *, has_head: bool) -> Cascade | None:
+    if options.cascade is None:
+        return None
+    large = load_backbone(options.cascade, options.runtime, offline=options.offline)
+    first = first_for(Task.EXPR, backbones)
+    small = None if first is None else first.spec
+    check_cascade(options.cascade_sure_from, large.spec, small, has_head=has_head)
+    return Cascade(large, options.cascade_sure_from)
 
 
 def load_heads(paths: Sequence[Path], open_opaque: OpaqueOpener | None = None) -> Mapping[Task, NamedHead]:

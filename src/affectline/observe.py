@@ -21,7 +21,8 @@ from affectline.landmark_file import LandmarkEntry
 from affectline.models import Models
 from affectline.pipeline import in_background
 from affectline.records import Face, FloatArray, Frame
-from affectline.schema import BOX_COLUMNS, encoding_column, raw_schema, score_columns
+from affectline.schema import ASKED_COLUMN, BOX_COLUMNS, encoding_column, raw_schema, score_columns
+from affectline.stride import Stride, mark_last
 
 BATCH_FACES = 16
 """Crops that the backbone gets at once: beyond 16 its rate on a CPU hardly grows."""
@@ -39,6 +40,7 @@ class Seen:
     faces: Sequence[Face]
     qualities: Sequence[float]
     prepared: Sequence[tuple[FloatArray, ...]]
+    is_passed: bool = False
     finder_state: object = None
     landmarks: Sequence[Landmarks | None] = ()
     landmark_state: object = None
@@ -63,7 +65,7 @@ class RawBlock:
 def raw_rows_schema(models: Models, names: Sequence[str] | None) -> pa.Schema:
     """Return the schema of the rows that an `Observer` of these models and file names gives."""
     encodings = {task: head.encoding_size for task, head in models.context_heads.items()}
-    return raw_schema(models.expressions, names is not None, encodings)
+    return raw_schema(models.expressions, names is not None, encodings, with_asked=models.cascade is not None)
 
 
 class Observer:
@@ -76,6 +78,7 @@ class Observer:
             `faces.finder.FaceFinder`. The first of each block always is.
         names: file names by frame index; given for independent images, which are not tracked.
         state: what an earlier observer of the same input had reached (`RawBlock.state`).
+        stride_s: look at one frame in so many seconds (`stride.Stride`); the others have a row without a face.
 
     Raises:
         ResumeError: the state is no such text.
@@ -88,10 +91,12 @@ class Observer:
         detect_every: int | None = None,
         names: Sequence[str] | None = None,
         state: str | None = None,
+        stride_s: float | None = None,
     ) -> None:
         self._models = models
         self._names = names
         self._detect_every = detect_every
+        self._stride = Stride(stride_s)
         self._taken = 0
         self._finder = None if models.detector is None else FaceFinder(models.detector, max_faces, detect_every)
         self._reader = None if models.landmarks is None else LandmarkReader(models.landmarks)
@@ -112,17 +117,18 @@ class Observer:
         if self._reader is not None:
             self._reader.restore(regions)
 
-    def observe(self, frames: Iterable[Frame], frame_bytes: int) -> Iterator[RawBlock]:
+    def observe(self, frames: Iterable[Frame], frame_bytes: int, *, goes_on: bool = False) -> Iterator[RawBlock]:
         """Give the raw rows of the frames, block by block; decoding, faces, landmarks and backbone run side by side.
 
         Args:
             frames: in order; read in a thread of its own.
             frame_bytes: size of one decoded frame, from which the queues get their length.
+            goes_on: more frames of the input follow behind these. With a stride, the last of an input is seen too.
         """
         depth = int(np.clip(MAX_QUEUED_BYTES // max(frame_bytes, 1), 1, 16))
         with (
             in_background(frames, depth) as decoded,
-            in_background(self._find(decoded), depth) as found,
+            in_background(self._find(decoded, ends=not goes_on), depth) as found,
             in_background(self._mark(found), depth) as marked,
         ):
             yield from self._run(marked)
@@ -132,9 +138,9 @@ class Observer:
         (block,) = self._run(self._mark(self._find([frame])))
         return block
 
-    def _find(self, frames: Iterable[Frame]) -> Iterator[Seen]:
-        for frame in frames:
-            faces = self._faces(frame)
+    def _find(self, frames: Iterable[Frame], *, ends: bool = False) -> Iterator[Seen]:
+        for frame, is_passed in self._passing(frames, ends=ends):
+            faces = self._pass_by() if is_passed else self._faces(frame)
             self._taken += 1
             seen = Seen(
                 frame,
@@ -142,10 +148,23 @@ class Observer:
                 faces,
                 [face_quality(frame.rgb, face) for face in faces],
                 [self._prepare(frame, face) for face in faces],
+                is_passed,
             )
             if seen.ends_block and self._finder is not None:
                 seen.finder_state = self._finder.state()
             yield seen
+
+    def _passing(self, frames: Iterable[Frame], *, ends: bool) -> Iterator[tuple[Frame, bool]]:
+        """Give each frame and whether it is passed by unseen."""
+        is_marked = ends and self._stride.stride_s is not None
+        for frame, is_last in mark_last(frames) if is_marked else ((frame, False) for frame in frames):
+            is_due = self._stride.takes(frame, begins_block=self._taken % BLOCK_FRAMES == 0)
+            yield frame, not (is_due or is_last)
+
+    def _pass_by(self) -> Sequence[Face]:
+        if self._finder is not None:
+            self._finder.pass_by()
+        return []
 
     def _faces(self, frame: Frame) -> Sequence[Face]:
         if self._finder is None:
@@ -155,16 +174,18 @@ class Observer:
         return self._finder.find(frame)
 
     def _prepare(self, frame: Frame, face: Face) -> tuple[FloatArray, ...]:
-        """Return the face as each backbone wants it."""
+        """Return the face as each backbone wants it, and the network of a cascade, which comes last."""
+        cascade = self._models.cascade
         return tuple(
             backbone.prepare(crop_face(frame.rgb, face.box_xyxy, backbone.spec.crop))
-            for backbone in self._models.backbones
+            for backbone in (*self._models.backbones, *(() if cascade is None else (cascade.backbone,)))
         )
 
     def _mark(self, seen: Iterable[Seen]) -> Iterator[Seen]:
         for item in seen:
             if self._reader is not None:
-                item.landmarks = self._reader.read(item.frame.rgb, item.faces)
+                if not item.is_passed:
+                    item.landmarks = self._reader.read(item.frame.rgb, item.faces)
                 if item.ends_block:
                     item.landmark_state = self._reader.state()
             # Nobody looks at the picture again; a block of them would not fit into memory.
@@ -212,12 +233,13 @@ class _Block:
             backbone.digest: backbone.run(np.stack([prepared[number] for prepared, _ in batch]))
             for number, backbone in enumerate(self._models.backbones)
         }
-        self._scores.append(score_faces(self._models, features, [mark for _, mark in batch]))
+        marks = [mark for _, mark in batch]
+        self._scores.append(score_faces(self._models, features, marks, lambda number: batch[number][0][-1]))
 
     def build(self, schema: pa.Schema, state: str) -> RawBlock:
         if self._waiting:
             self._run_backbones()
-        columns = {**self._row_columns(), **self._score_columns(), **self._encodings()}
+        columns = {**self._row_columns(), **self._score_columns(), **self._encodings(), ASKED_COLUMN: self._asked()}
         arrays = [pa.array(columns[entry.name], type=entry.type, from_pandas=True) for entry in schema]
         entries = [
             (row.frame.index, row.face.track_id, row.landmarks)
@@ -260,6 +282,13 @@ class _Block:
                 column[number] = row
             columns[encoding_column(task)] = column
         return columns
+
+    def _asked(self) -> list[bool | None]:
+        asked: list[bool | None] = [None] * len(self._rows)
+        answers = [is_asked for scores in self._scores for is_asked in scores.is_asked.tolist()]
+        for number, is_asked in zip(self._with_face(), answers, strict=True):
+            asked[number] = is_asked
+        return asked
 
     def _with_face(self) -> list[int]:
         return [number for number, row in enumerate(self._rows) if row.face is not None]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from affectline.errors import InputError
 from affectline.faces.registry import DEFAULT_DETECTOR
 from affectline.postprocess.smoothing import Smoothing, SmoothingChoice
 from affectline.runtime import Device, Precision, Runtime
 from affectline.video import Sampling
+
+CASCADE_SURE_FROM: Final = 0.75
+"""With the embedded backbone and the teacher of docs/models, on the validation split of FER+ (docs/less_work.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,11 @@ class AnalyzeOptions:
             that is sure; None: a search in 0.15 s, sooner where faces move much. 1 searches every frame.
         action_units: run the landmark and blendshape networks.
         sampling: which frames become rows.
+        stride_s: the networks look at one frame in so many seconds only; the rows of those between are interpolated.
+            None looks at all. Needs a video, and a filter that looks ahead.
+        cascade: a name or a model file as for `backbone`: a larger network that is asked about the expressions of
+            faces of which the backbone is not sure.
+        cascade_sure_from: the backbone is sure from this probability of its likeliest expression.
         smoothing: how far scores are smoothed; what a `SmoothingChoice` leaves open is the head's, else the default.
         sequence_fps: take a folder of images as one video with this rate.
         crops: the pictures are faces already; no face is searched.
@@ -43,6 +53,9 @@ class AnalyzeOptions:
     detect_every: int | None = None
     action_units: bool = True
     sampling: Sampling = field(default_factory=Sampling)
+    stride_s: float | None = None
+    cascade: str | Path | None = None
+    cascade_sure_from: float = CASCADE_SURE_FROM
     smoothing: Smoothing | SmoothingChoice = field(default_factory=SmoothingChoice)
     sequence_fps: float | None = None
     crops: bool = False
@@ -69,3 +82,5 @@ class AnalyzeOptions:
             raise InputError(f"max_faces must be at least 1, got {self.max_faces}")
         if self.detect_every is not None and self.detect_every < 1:
             raise InputError(f"detect_every must be at least 1, got {self.detect_every}")
+        if self.stride_s is not None and not (math.isfinite(self.stride_s) and self.stride_s > 0):
+            raise InputError(f"the stride must be a number of seconds above 0, got {self.stride_s}")

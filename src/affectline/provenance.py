@@ -54,6 +54,19 @@ class HeadRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class CascadeRecord:
+    """The larger network that was asked about faces of which the backbone was not sure.
+
+    Attributes:
+        backbone: its name.
+        sure_from: it was asked where the highest probability was lower.
+    """
+
+    backbone: str
+    sure_from: float
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """Everything that a result rests on. The fields are the keys of summary.json.
 
@@ -83,6 +96,8 @@ class Provenance:
         thresholds: where scores became decisions.
         action_units: the units, in the order of the au columns.
         precision: what the backbones computed with: `fp32`, `bf16` or `int8`; one for each where they differ.
+        cascade: None where no larger network was asked.
+        asked_faces: about how many observed faces it was asked; None likewise.
     """
 
     created: str
@@ -110,6 +125,8 @@ class Provenance:
     thresholds: Thresholds
     action_units: tuple[ActionUnit, ...] = ABAW_ACTION_UNITS
     precision: str = Precision.FP32.value
+    cascade: CascadeRecord | None = None
+    asked_faces: int | None = None
 
     def to_json(self) -> str:
         """Return the record as JSON text; `from_json` gives an equal one back."""

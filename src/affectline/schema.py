@@ -227,6 +227,8 @@ def raw_schema(
     expressions: tuple[Expression, ...],
     with_source: bool = False,
     encodings: Mapping[Task, int] = MappingProxyType({}),
+    *,
+    with_asked: bool = False,
 ) -> pa.Schema:
     """Return the schema of raw rows, what the networks said before smoothing.
 
@@ -238,12 +240,18 @@ def raw_schema(
         with_source: the input is a folder of independent images, whose file names stand in a first column.
         encodings: tasks that are scored once a track is known, and how many numbers an encoding of each has: their rows
             have a column of encodings (`encoding_column`), and their scores are empty until then.
+        with_asked: there is a column `ASKED_COLUMN`.
     """
     decided = {"expression", *(column.name for column in _OCCURRENCES)}
     columns = timeline_columns(expressions, with_source)
     plain = [column.field for column in columns if column.name not in decided]
     encoded = [pa.field(encoding_column(task), pa.list_(pa.float32(), size)) for task, size in encodings.items()]
-    return pa.schema([*plain, *encoded])
+    asked = [pa.field(ASKED_COLUMN, pa.bool_())] if with_asked else []
+    return pa.schema([*plain, *encoded, *asked])
+
+
+ASKED_COLUMN = "is_asked"
+"""The raw column that says whether the larger network of a cascade gave the expressions; empty without a face."""
 
 
 def encoding_column(task: Task) -> str:

@@ -57,6 +57,13 @@ class Timeline:
         return self._table
 
     @property
+    def drawn_table(self) -> pa.Table:
+        """The rows as pictures show them: those that a stride passed over as planned count as seen."""
+        from affectline.report.strides import with_strides_seen  # noqa: PLC0415 - as other parts of the report
+
+        return with_strides_seen(self._table, self._provenance.stride_s)
+
+    @property
     def provenance(self) -> Provenance:
         """What the rows rest on: input, models, settings."""
         return self._provenance
@@ -98,7 +105,7 @@ class Timeline:
         from affectline.report.notebook import caption_of  # noqa: PLC0415 - drawing loads matplotlib
         from affectline.report.plot import draw_timeline  # noqa: PLC0415
 
-        return draw_timeline(self._table, self._provenance.input, caption_of(self._provenance))
+        return draw_timeline(self.drawn_table, self._provenance.input, caption_of(self._provenance))
 
     def iplot(self, track_id: int | None = None) -> go.Figure:
         """Return one track as an interactive Plotly figure; a notebook shows it.
@@ -112,7 +119,7 @@ class Timeline:
         """
         from affectline.report.notebook import caption_of, interactive_figure  # noqa: PLC0415 - likewise
 
-        return interactive_figure(self._table, self._provenance.input, caption_of(self._provenance), track_id)
+        return interactive_figure(self.drawn_table, self._provenance.input, caption_of(self._provenance), track_id)
 
     def column(self, name: str) -> NDArray[np.generic]:
         """Return a column as an array of length n.

@@ -65,6 +65,14 @@ class TestAnalyze:
         (line,) = index_lines(tmp_path)
         assert (line["folder"], line["status"], line["frames"]) == ("empty", "done", "6")
 
+    def test_a_stride_is_written_down_and_part_of_the_settings(self, empty_clip: Path, tmp_path: Path) -> None:
+        words = ["analyze", empty_clip, "-o", tmp_path, "--no-video", "--stride"]
+        assert "done" in affectline(*words, 0.1).stdout
+        summary = json.loads((tmp_path / "empty" / "summary.json").read_text())
+        assert (summary["stride_s"], summary["rows"]["no_face"]) == (0.1, 6)
+        assert "skipped" in affectline(*words, 0.1, "--resume").stdout
+        assert "done" in affectline(*words, 0.2, "--resume").stdout
+
     def test_a_finished_input_is_skipped_whatever_its_format(self, empty_clip: Path, tmp_path: Path) -> None:
         words = ["analyze", empty_clip, "-o", tmp_path, "--no-video", "--format", "jsonl"]
         assert "done" in affectline(*words).stdout
@@ -125,6 +133,9 @@ class TestAnalyze:
             (["--format", "xlsx"], "--format knows csv, parquet, jsonl, got 'xlsx'"),
             (["--every", "2", "--fps", "5"], "not both"),
             (["--start", "5", "--end", "2"], "must lie after start"),
+            (["--stride", "0"], "the stride must be a number of seconds above 0, got 0.0"),
+            (["--stride", "0.2", "--filter", "causal"], "the causal filter knows only those before"),
+            (["--sure-from", "0.8"], "give both or neither"),
             (["--smooth", "mood=1"], "mood"),
             (["--detector", "eyes"], "no detector is named 'eyes'"),
             (["--backbone", "resnet"], "resnet"),

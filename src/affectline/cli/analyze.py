@@ -12,10 +12,10 @@ from affectline.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from affectline.cluster import ClusterOptions
-    from affectline.inputs import Input
     from affectline.job_index import JobResult
     from affectline.jobs import OutputOptions
     from affectline.options import AnalyzeOptions
+    from affectline.video import Sampling
 
 
 def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
@@ -28,6 +28,9 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     detect_every: given.DETECT_EVERY = "auto",
     every: given.EVERY = 1,
     fps: given.FPS = None,
+    stride: given.STRIDE = None,
+    cascade: given.CASCADE = None,
+    sure_from: given.SURE_FROM = None,
     start: given.START = None,
     end: given.END = None,
     smooth: given.SMOOTH = None,
@@ -51,10 +54,8 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     """Turn videos into timelines of valence, arousal, expression and action units, per frame and face."""
     from affectline.cli.arguments import parse_engine, parse_smoothing
     from affectline.faces.registry import DEFAULT_DETECTOR
-    from affectline.inputs import expand_urls
     from affectline.jobs import OutputOptions, parse_formats
     from affectline.options import AnalyzeOptions
-    from affectline.video import Sampling
 
     options = AnalyzeOptions(
         backbone=tuple(backbone or ()) or None,
@@ -63,7 +64,10 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
         max_faces=max_faces,
         detect_every=_parse_detect_every(detect_every),
         action_units=au,
-        sampling=Sampling(every=every, fps=fps, start_s=start, end_s=end),
+        sampling=_sampling(every, fps, start, end),
+        stride_s=stride,
+        cascade=cascade,
+        cascade_sure_from=_sure_from(sure_from, cascade),
         smoothing=parse_smoothing(smooth, filter_mode),
         sequence_fps=sequence,
         crops=crops,
@@ -73,12 +77,17 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
         offline=offline,
     )
     saving = OutputOptions(output, parse_formats(formats), video, save_landmarks, resume, report)
-    cluster = parse_engine(engine, task_cpus, device)
-    _exit_with(_run(expand_urls(inputs, sequence), options, saving, cluster, trust_pickle))
+    _exit_with(_run(inputs, options, saving, parse_engine(engine, task_cpus, device), trust_pickle))
+
+
+def _sampling(every: int, fps: float | None, start: float | None, end: float | None) -> Sampling:
+    from affectline.video import Sampling
+
+    return Sampling(every=every, fps=fps, start_s=start, end_s=end)
 
 
 def _run(
-    inputs: list[Input],
+    inputs: list[str],
     options: AnalyzeOptions,
     saving: OutputOptions,
     cluster: ClusterOptions | None,
@@ -86,15 +95,16 @@ def _run(
 ) -> list[JobResult]:
     from affectline.cli.arguments import opaque_opener
     from affectline.cli.progress import Progress
+    from affectline.inputs import expand_urls
     from affectline.jobs import run_jobs
     from affectline.jobs_on_ray import run_jobs_on_ray
 
-    opener = opaque_opener(trust_pickle)
+    expanded, opener = expand_urls(inputs, options.sequence_fps), opaque_opener(trust_pickle)
     try:
         with Progress() as progress:
             if cluster is None:
-                return run_jobs(inputs, options, saving, progress, opener)
-            return run_jobs_on_ray(inputs, options, saving, progress, cluster, opener)
+                return run_jobs(expanded, options, saving, progress, opener)
+            return run_jobs_on_ray(expanded, options, saving, progress, cluster, opener)
     except KeyboardInterrupt:
         typer.echo("interrupted; whole rows are kept: run the same command with --resume to go on", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -108,6 +118,17 @@ def _parse_detect_every(text: str) -> int | None:
     if not text.isdecimal() or not int(text):
         raise InputError(f"--detect-every takes auto or a number of frames from 1 on, got {text!r}")
     return int(text)
+
+
+def _sure_from(sure_from: float | None, cascade: str | None) -> float:
+    from affectline.errors import InputError
+    from affectline.options import CASCADE_SURE_FROM
+
+    if sure_from is None:
+        return CASCADE_SURE_FROM
+    if cascade is None:
+        raise InputError("--sure-from says when the network of --cascade is asked; give both or neither")
+    return sure_from
 
 
 def _exit_with(results: list[JobResult]) -> None:

@@ -27,6 +27,19 @@ DETECT_EVERY = Annotated[
 ]
 EVERY = Annotated[int, typer.Option(min=1, metavar="N", help="Take every N-th frame.")]
 FPS = Annotated[float | None, typer.Option(metavar="F", help="Take F frames a second.")]
+STRIDE = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="Run the networks once in so many seconds, fill in the frames between."),
+]
+CASCADE = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NETWORK", help="Larger network that is asked about expressions where the backbone is unsure."
+    ),
+]
+SURE_FROM = Annotated[
+    float | None, typer.Option(metavar="P", help="With --cascade: the backbone is sure from this probability (0.75).")
+]
 START = Annotated[float | None, typer.Option(metavar="S", help="Begin at this second.")]
 END = Annotated[float | None, typer.Option(metavar="S", help="Stop before this second.")]
 SMOOTH = Annotated[

@@ -110,6 +110,12 @@ class FaceFinder:
         order = np.argsort(-areas, kind="stable")[: self._max_faces]
         return [Face(found.boxes_xyxy[n], float(found.scores[n]), found.keypoints[n]) for n in order]
 
+    def pass_by(self) -> None:
+        """Let the next frame of a video pass unseen (`--stride`): only the blocks count it."""
+        if self._taken % BLOCK_FRAMES == 0:
+            self._flow = None
+        self._taken += 1
+
     def find(self, frame: Frame) -> list[Face]:
         """Return the tracked faces of the next frame of a video, in order of their track numbers.
 

@@ -46,7 +46,8 @@ def heads_in_words(provenance: Provenance) -> str:
 
 def caption_of(provenance: Provenance) -> str:
     """Return what stands under a picture of a timeline: version, backbone, heads."""
-    return f"affectline {provenance.affectline}, {provenance.backbone}, {heads_in_words(provenance)}"
+    looks = "" if provenance.stride_s is None else f", networks run once in {provenance.stride_s:g} s"
+    return f"affectline {provenance.affectline}, {provenance.backbone}{looks}, {heads_in_words(provenance)}"
 
 
 def interactive_figure(table: pa.Table, title: str, caption: str, track_id: int | None = None) -> go.Figure:

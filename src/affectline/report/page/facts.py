@@ -111,6 +111,9 @@ def settings(provenance: Provenance) -> list[tuple[str, str]]:
     ]
     if provenance.stride_s is not None:
         rows.insert(1, ("Networks run", f"once in {provenance.stride_s:g} s, rows between are interpolated"))
+    if provenance.cascade is not None:
+        asked, limit = provenance.cascade.backbone, provenance.cascade.sure_from
+        rows.insert(-2, ("Asked when unsure", f"{asked}, below {100 * limit:g} %: {provenance.asked_faces or 0} faces"))
     return rows
 
 

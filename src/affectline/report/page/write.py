@@ -22,6 +22,7 @@ from affectline.report.page.pictures import image_pictures, thumbnails
 from affectline.report.page.player import MEGABYTE, Player, check_belongs, make_player, sequence_rate
 from affectline.report.page.template import render
 from affectline.report.series import Grid, Track, action_units_in, expressions_in, make_grid, split_tracks
+from affectline.report.strides import with_strides_seen
 from affectline.result_files import read_result
 from affectline.video import FrameSource
 
@@ -123,7 +124,7 @@ def _read(folder: Path) -> _Content:
     table, provenance = read_result(folder)
     shown = len(split_tracks(table, make_grid(table, 1), MAX_TRACKS)[0])
     grid = make_grid(table, min(MAX_CELLS, CELLS_OF_ALL_TRACKS // max(1, shown)))
-    tracks, left_out = split_tracks(table, grid, MAX_TRACKS)
+    tracks, left_out = split_tracks(with_strides_seen(table, provenance.stride_s), grid, MAX_TRACKS)
     tracks.sort(key=lambda track: -len(track.rows))
     return _Content(table, provenance, grid, tracks, left_out, expressions_in(table), action_units_in(table))
 
