@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,10 @@ def _ways(arguments: argparse.Namespace) -> Iterator[Way]:
     for name in MEASURED:
         row = results.median(name, VIDEO)
         if row:
-            yield Way(f"cores: {PROGRAMS[name].title}", float(results.machine["cores"]) / row["frames_per_s"])
+            yield Way(
+                f"cores: {PROGRAMS[name].title.removeprefix('affectline, ')}",
+                float(results.machine["cores"]) / row["frames_per_s"],
+            )
     if arguments.gpus:
         yield from _gpus(arguments, results)
 
@@ -118,8 +122,12 @@ def _gpus(arguments: argparse.Namespace, results: Results) -> Iterator[Way]:
         raise SystemExit(f"{arguments.speed} has no b0 on the 720p video, or no bound-b0; measure both with speed.py")
     rest_s = (row["cpu_s"] - row["faces"] * alone["cpu_s"] / alone["faces"]) / row["frames"]
     for gpu in _read(arguments.gpus):
-        name = f"{gpu['name']}, published rate of B0, and cores: not measured here"
-        yield Way(name, rest_s, arguments.faces / float(gpu["crops_per_s"]), float(gpu["price"]))
+        yield Way(
+            f"{gpu['name']} (published, not measured here) and cores: B0, no AUs",
+            rest_s,
+            arguments.faces / float(gpu["crops_per_s"]),
+            float(gpu["price"]),
+        )
 
 
 def _read(path: Path) -> list[dict[str, str]]:
@@ -138,17 +146,20 @@ def _costs(arguments: argparse.Namespace) -> str:
         for way in _ways(arguments):
             core_h, gpu_h = (video_hours * frames * part / SECONDS_PER_HOUR for part in (way.core_s, way.gpu_s))
             cost = core_h * arguments.price + gpu_h * way.gpu_price
-            within_a_month = [f"{max(1, core_h / MONTH_H):,.0f} cores"]
-            within_a_month += [f"{max(1, gpu_h / MONTH_H):,.0f} GPUs"] if gpu_h else []
-            gpu_hours = f"{gpu_h:,.0f}" if gpu_h else ""
-            in_a_month = " and ".join(within_a_month)
-            rows.append([f"{video_hours:,}", way.name, f"{core_h:,.0f}", gpu_hours, in_a_month, f"{cost:,.0f}"])
-    columns = ["hours of video", "with", "core hours", "GPU hours", "for 30 days", "cost"]
+            gpu_hours, gpus = (f"{gpu_h:,.0f}", f" + {_units(gpu_h)} GPU") if gpu_h else ("", "")
+            cells = [f"{core_h:,.0f}", gpu_hours, f"{_units(core_h)}{gpus}", f"{cost:,.0f}"]
+            rows.append([f"{video_hours:,}", way.name, *cells])
+    columns = ["hours of video", "on", "core hours", "GPU hours", "cores for 30 days", "cost"]
     said = (
         f"Of each hour of video, {frames:,.0f} frames are analysed and every frame is decoded; an hour of a core is "
         f"taken to cost {arguments.price:g}."
     )
     return f"{said}\n\n{table(columns, rows)}"
+
+
+def _units(hours: float) -> str:
+    """Return how many cores or GPUs do it in 30 days."""
+    return f"{math.ceil(hours / MONTH_H):,}"
 
 
 def _sources(path: Path) -> str:

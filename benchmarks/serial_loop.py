@@ -30,7 +30,7 @@ def loop_arguments(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path)
     parser.add_argument("--faces", type=int, default=1, help="how many faces there are, for those who want to know")
-    parser.add_argument("--limit-s", type=float, help="stop after so many seconds; speed does not hang on length")
+    parser.add_argument("--limit-s", type=float, help="stop after so many seconds")
     return parser
 
 
@@ -50,6 +50,7 @@ def measure_loop(analyse: Analyse, arguments: argparse.Namespace, start_up_s: fl
         faces, latencies_s = _play(arguments.clip, analyse, until=began + limit_s)
         seconds, cpu_s = time.perf_counter() - began, time.process_time() - began_cpu
     frames = len(latencies_s)
+    is_stopped = seconds >= limit_s
     figures = {
         "start_up_s": start_up_s,
         "frames": frames,
@@ -61,6 +62,7 @@ def measure_loop(analyse: Analyse, arguments: argparse.Namespace, start_up_s: fl
         "latency_p95_ms": 1000 * float(np.percentile(latencies_s, 95)),
         "cpu_s": cpu_s,
         "peak_anonymous_mb": memory.peak_mb,
+        "stopped_after_s": limit_s if is_stopped else None,
         "versions": {name: version(name) for name in uses},
     }
     print(json.dumps(figures))

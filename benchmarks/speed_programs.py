@@ -124,13 +124,13 @@ PROGRAMS: Final[Mapping[str, Program]] = MappingProxyType(
             *_OPENVINO,
             "bf16",
         ),
-        "no-au": _ours("affectline, no AUs", "bound-default", "--no-au"),
-        "default": _ours("affectline", "bound-default"),
-        "int8": _ours("affectline, int8", "bound-int8", "--backbone", "{lite0}", "--precision", "int8"),
-        "openvino": _ours("affectline, OpenVINO", "bound-openvino", *_OPENVINO, "fp32"),
-        "bf16": _ours("affectline, OpenVINO bf16", "bound-bf16", *_OPENVINO, "bf16"),
+        "no-au": _ours("affectline, default, no AUs", "bound-default", "--no-au"),
+        "default": _ours("affectline, default", "bound-default"),
+        "int8": _ours("affectline, default, int8", "bound-int8", "--backbone", "{lite0}", "--precision", "int8"),
+        "openvino": _ours("affectline, default, OpenVINO", "bound-openvino", *_OPENVINO, "fp32"),
+        "bf16": _ours("affectline, default, OpenVINO bf16", "bound-bf16", *_OPENVINO, "bf16"),
         "openvino-int8": _ours(
-            "affectline, OpenVINO int8", "bound-openvino-int8", "--backbone", "{lite0}", *_OPENVINO, "int8"
+            "affectline, default, OpenVINO int8", "bound-openvino-int8", "--backbone", "{lite0}", *_OPENVINO, "int8"
         ),
         "bound-b0": _bound("B0, ONNX Runtime fp32", "{b0}"),
         "bound-b0-bf16": _bound("B0, OpenVINO bf16", "{b0}", *_OPENVINO, "bf16"),

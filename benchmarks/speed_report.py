@@ -58,15 +58,24 @@ def _where(results: Results) -> str:
     machine = results.machine
     versions = ", ".join(f"{name} {version}" for name, version in sorted(results.versions().items()))
     rounds = [results.rounds(run.program, run.video) for run in results.latest if run.figures]
-    number = f"{min(rounds)} to {max(rounds)}" if rounds and min(rounds) < max(rounds) else str(max(rounds, default=0))
+    least, most = min(rounds, default=0), max(rounds, default=0)
+    number = "one round" if most == 1 else f"medians of {most if least == most else f'{least} to {most}'} rounds"
     text = (
         f"Measured on {machine['cores']} cores of {machine['processor']}, {machine['instructions']}, "
         f"{machine['memory']}, {machine['system']}, Python {machine['python']}; {versions}. "
-        f"Each clip was played {results.times} times; medians of {number} rounds."
+        f"Each clip was played {results.times} times{_stopped(results)}; {number}."
     )
     other = max((run.other_cores for run in results.latest), default=0.0)
     busy = f" **The machine was not idle: other work took up to {other:.1f} cores. Do not quote these figures.**"
     return text + (busy if other > QUIET_CORES else "")
+
+
+def _stopped(results: Results) -> str:
+    """Say who was not let to the end."""
+    limits = {run.program: run.figures.get("stopped_after_s") for run in results.latest}
+    titles = [PROGRAMS[name].title for name, limit in limits.items() if limit]
+    longest_s = max(filter(None, limits.values()), default=0)
+    return f" ({', '.join(titles)}: {longest_s:.0f} seconds of it)" if titles else ""
 
 
 def _in_short(results: Results) -> str:
@@ -164,8 +173,14 @@ def _bounds(results: Results) -> str:
 
 
 def _failures(results: Results) -> str:
-    lines = [f"- {PROGRAMS[name].title}: {results.error(name)}" for name in PROGRAMS if results.error(name)]
+    failed = [run for run in results.latest if run.error]
+    titles = {run.key: ", ".join(filter(None, [PROGRAMS[run.program].title, _title(run.video)])) for run in failed}
+    lines = dict.fromkeys(f"- {titles[run.key]}: {run.error}" for run in failed)
     return "### Not measured\n\n" + "\n".join(lines) if lines else ""
+
+
+def _title(video: str) -> str:
+    return VIDEOS[video].title if video else ""
 
 
 def _write_csv(results: Results, path: Path) -> None:
@@ -174,7 +189,7 @@ def _write_csv(results: Results, path: Path) -> None:
     for program, video in dict.fromkeys((run.program, run.video) for run in results.latest):
         medians = results.median(program, video)
         about = {"program": program, "title": PROGRAMS[program].title, "video": video}
-        rows.append({**about, "rounds": results.rounds(program, video), **medians, "error": results.error(program)})
+        rows.append({**about, "rounds": results.rounds(program, video), **medians})
     columns = list(dict.fromkeys(name for row in rows for name in row))
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns)

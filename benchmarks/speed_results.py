@@ -109,10 +109,6 @@ class Results:
         """Return how many rounds the median is of."""
         return sum(bool(run.figures) for run in self._of(program, video))
 
-    def error(self, program: str) -> str:
-        """Return why a program failed; empty where it did not, or did not run."""
-        return next((run.error for run in self._runs.values() if run.program == program and run.error), "")
-
     def versions(self) -> dict[str, str]:
         """Return the versions of all that was measured."""
         runs = self._runs.values()
