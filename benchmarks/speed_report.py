@@ -60,10 +60,11 @@ def _where(results: Results) -> str:
     rounds = [results.rounds(run.program, run.video) for run in results.latest if run.figures]
     least, most = min(rounds, default=0), max(rounds, default=0)
     number = "one round" if most == 1 else f"medians of {most if least == most else f'{least} to {most}'} rounds"
+    played = "once" if results.times == 1 else f"{results.times} times"
     text = (
         f"Measured on {machine['cores']} cores of {machine['processor']}, {machine['instructions']}, "
         f"{machine['memory']}, {machine['system']}, Python {machine['python']}; {versions}. "
-        f"Each clip was played {results.times} times{_stopped(results)}; {number}."
+        f"Each clip was played {played}{_stopped(results)}; {number}."
     )
     other = max((run.other_cores for run in results.latest), default=0.0)
     busy = f" **The machine was not idle: other work took up to {other:.1f} cores. Do not quote these figures.**"
