@@ -22,7 +22,6 @@ import numpy as np
 
 from affectline.assets import fetch
 from affectline.backbones import DEFAULT_BACKBONE, Backbone, load_backbone
-from affectline.backbones.spec import EXAMPLE_DESCRIPTION
 from affectline.errors import AffectlineError
 from affectline.faces.crops import crop_face
 from affectline.faces.finder import FaceFinder
@@ -32,9 +31,9 @@ from affectline.images import open_images
 from affectline.records import Frame, UInt8Array
 from affectline.runtime import DEFAULT_RUNTIME, PRECISIONS, Runtime
 from affectline.video import Sampling, read_frames
+from random_b0 import write_random_b0
 
 EVERY = 10
-HERE = Path(__file__).parent
 
 
 def main() -> None:
@@ -46,26 +45,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5, help="length of one measurement")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        names = arguments.backbone or [DEFAULT_BACKBONE, str(_random_b0(Path(folder)))]
+        names = arguments.backbone or [DEFAULT_BACKBONE, str(write_random_b0(Path(folder) / "random_b0.onnx"))]
         print("| backbone | runtime | faces/s | to the first | largest difference of p | labels that differ |")
         print("|---|---|---|---|---|---|")
         for name in names:
             _compare(name, arguments)
 
 
-def _random_b0(folder: Path) -> Path:
-    sys.path.insert(0, str(HERE.parent / "tests"))
-    from networks import random_network  # noqa: PLC0415 - the tests' builder, found only now
-
-    path = folder / "random_b0.onnx"
-    path.write_bytes(random_network("b0", 8))
-    path.with_suffix(".json").write_text(EXAMPLE_DESCRIPTION)
-    return path
-
-
 def _compare(name: str, arguments: argparse.Namespace) -> None:
     plain = load_backbone(name)
-    crops = _crops(plain, arguments.faces)
+    faces = arguments.faces
+    crops = demo_crops(plain) if faces is None else [frame.rgb for frame in open_images(faces).frames()]
     backbones = {"cpu, fp32": plain}
     for runtime in (Runtime(device, precision) for device, able in PRECISIONS.items() for precision in able):
         if runtime == DEFAULT_RUNTIME:
@@ -105,9 +95,8 @@ def _probabilities(backbone: Backbone, inputs: np.ndarray) -> np.ndarray:
     return expression_probabilities(backbone.run(inputs).logits, backbone.spec.temperature)
 
 
-def _crops(backbone: Backbone, faces: Path | None) -> list[UInt8Array]:
-    if faces is not None:
-        return [frame.rgb for frame in open_images(faces).frames()]
+def demo_crops(backbone: Backbone) -> list[UInt8Array]:
+    """Return the face in every 10th frame of the demo clip, as the backbone gets it."""
     finder = FaceFinder(load_detector(DEFAULT_DETECTOR))
     frames: list[Frame] = list(read_frames(fetch("demo_clip"), Sampling(every=EVERY)))
     found = [(frame.rgb, face.box_xyxy) for frame in frames for face in finder.find(frame)]

@@ -7,23 +7,36 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+MEDIAPIPE = "mediapipe==1.2.2"
+
 
 def environment(folder: Path, requirements: Sequence[str], bare: Sequence[str] = ()) -> Path:
-    """Make a virtual environment unless it is there, and return its Python.
+    """Make a virtual environment unless it is there with the same packages, and return its Python.
 
     Args:
-        folder: where it is made.
+        folder: where it is made; an environment with other packages is made anew.
         requirements: what pip installs.
         bare: what pip installs without its dependencies, for packages that pin versions which no longer exist.
+
+    Raises:
+        subprocess.CalledProcessError: pip cannot install them; its words are in `stderr`.
+        SystemExit: the folder is not empty and no environment.
     """
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    done = folder / "complete"
-    if done.exists():
+    complete = folder / "complete"
+    wanted = "\n".join([*requirements, *(f"--no-deps {package}" for package in bare)])
+    if complete.exists() and complete.read_text(encoding="utf-8") == wanted:
         return python
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    if folder.exists() and any(folder.iterdir()) and not (folder / "pyvenv.cfg").exists():
+        raise SystemExit(f"{folder} holds other things than an environment; give another folder")
+    _run([sys.executable, "-m", "venv", "--clear", folder])
     pip = [python, "-m", "pip", "install", "--quiet"]
-    subprocess.run([*pip, *requirements], check=True)
+    _run([*pip, *requirements])
     if bare:
-        subprocess.run([*pip, "--no-deps", *bare], check=True)
-    done.touch()
+        _run([*pip, "--no-deps", *bare])
+    complete.write_text(wanted, encoding="utf-8")
     return python
+
+
+def _run(command: Sequence[str | Path]) -> None:
+    subprocess.run(command, check=True, stderr=subprocess.PIPE, text=True)

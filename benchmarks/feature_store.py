@@ -13,7 +13,6 @@ use 4 GB with all files that it has in memory. The bound beside it is reading th
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,7 +21,6 @@ import cv2
 import numpy as np
 
 from affectline.backbones import DEFAULT_BACKBONE, load_backbone
-from affectline.backbones.spec import EXAMPLE_DESCRIPTION
 from affectline.datasets.layout import crop_name
 from affectline.datasets.synthetic.backbone import make_backbones
 from affectline.extract import ExtractOptions, extract_all, find_sources, load_extractor
@@ -34,8 +32,9 @@ from affectline.features.writer import write_features
 from affectline.records import FaceFeatures
 from memory import limit_memory
 from parts import Figures, run_parts
+from random_b0 import LOGITS, write_random_b0
 
-ROWS_OF_A_VIDEO, WIDTH, LOGITS, READ_BATCH = 5000, 1280, 8, 512
+ROWS_OF_A_VIDEO, WIDTH, READ_BATCH = 5000, 1280, 512
 LIMIT = 4 * 2**30
 
 
@@ -73,11 +72,7 @@ def make_data(arguments: argparse.Namespace) -> Figures:
     begin = time.perf_counter()
     network = Path(_b0(arguments))
     if not network.exists():
-        sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-        from networks import random_network  # noqa: PLC0415 - the tests' builder, found only now
-
-        network.write_bytes(random_network("b0", LOGITS))
-        network.with_suffix(".json").write_text(EXAMPLE_DESCRIPTION)
+        write_random_b0(network)
     crops = _root(arguments) / "cropped"
     if not crops.exists():
         _make_crops(crops / "clip", arguments.crops, arguments.size)

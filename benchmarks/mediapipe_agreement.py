@@ -31,9 +31,8 @@ from affectline.faces.mesh import BLENDSHAPES, MESH_POINTS
 from affectline.heads.action_units import RULES
 from affectline.records import Frame
 from affectline.video import read_frames
-from environments import environment
+from environments import MEDIAPIPE, environment
 
-MEDIAPIPE = "mediapipe==1.2.2"
 MIN_CORRELATION, MIN_DEVIATION, MAX_DIFFERENCE = 0.95, 0.03, 0.05
 
 REFERENCE = """
