@@ -3,6 +3,8 @@ import { ago, duration, percent, signed, size } from "./words.js";
 
 const STAGES = { networks: "the networks are loaded", frames: "the frames are analysed", report: "the report is written" };
 
+const WAITS = Symbol("waits");
+
 export function makeCard(name) {
   const card = document.getElementById("card").content.cloneNode(true).querySelector("li");
   card.querySelector(".name").textContent = name;
@@ -11,12 +13,13 @@ export function makeCard(name) {
   return card;
 }
 
-/** Show that something is going on; `share` is null where nobody knows how far it is, `text` null where nothing is. */
-export function setWork(card, text, share = null) {
+/** Show what is going on, nothing where `text` is null. `share` is null where nobody knows how far it is; what waits has no bar. */
+export function setWork(card, text, share = WAITS) {
   const bar = card.querySelector("progress");
   card.querySelector(".work").hidden = text === null;
   card.querySelector(".work-text").textContent = text ?? "";
-  if (share === null) bar.removeAttribute("value");
+  bar.hidden = share === WAITS;
+  if (share === null || share === WAITS) bar.removeAttribute("value");
   else bar.value = share;
 }
 
@@ -38,7 +41,7 @@ export function fillCard(card, analysis) {
 }
 
 function workOf({ state, position, progress }) {
-  if (state === "queued") return [position ? `${position} before it` : "is next", null];
+  if (state === "queued") return [position ? `waits, ${position} before it` : "is next"];
   if (state !== "running") return [null];
   if (!progress) return ["begins", null];
   const rest = progress.rest_s === null ? "" : `, about ${duration(progress.rest_s)} left`;
