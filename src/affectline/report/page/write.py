@@ -78,7 +78,7 @@ def write_report(
     require_extra()
     result = Path(result)
     content = _read(result)
-    source = None if video is None else _open(Path(video), content)
+    source = None if video is None else check_video(Path(video), content.table, content.provenance.size_bytes)
     moments = _moments(content, source)
     data = page_data(content.tracks, content.grid, content.expressions, content.units)
     data |= _frames_data(content, source)
@@ -106,6 +106,24 @@ def write_report(
     return path
 
 
+def check_video(video: Path, table: pa.Table, size_bytes: int | None) -> FrameSource:
+    """Open what was analysed, and make sure that it is what a result was made from.
+
+    Args:
+        video: a video, an image or a folder of images.
+        table: the result.
+        size_bytes: of the file that was analysed; None where that is unknown.
+
+    Raises:
+        InputFileError: it cannot be read.
+        InputError: it is shorter than the result.
+    """
+    rate = sequence_rate(table) if video.is_dir() else None
+    source = open_input(expand_inputs([video], rate)[0], rate)
+    check_belongs(source, table, size_bytes)
+    return source
+
+
 @dataclass(frozen=True, slots=True)
 class _Content:
     """A result, cut into what the page shows."""
@@ -126,13 +144,6 @@ def _read(folder: Path) -> _Content:
     tracks, left_out = split_tracks(table, grid, MAX_TRACKS)
     tracks.sort(key=lambda track: -len(track.rows))
     return _Content(table, provenance, grid, tracks, left_out, expressions_in(table), action_units_in(table))
-
-
-def _open(video: Path, content: _Content) -> FrameSource:
-    rate = sequence_rate(content.table) if video.is_dir() else None
-    source = open_input(expand_inputs([video], rate)[0], rate)
-    check_belongs(source, content.table, content.provenance.size_bytes)
-    return source
 
 
 def _moments(content: _Content, source: FrameSource | None) -> dict[tuple[int, Moment], str | None]:
