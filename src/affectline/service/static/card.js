@@ -31,7 +31,7 @@ export function fillCard(card, analysis) {
   card.classList.toggle("is-failed", analysis.state === "failed");
   const warning = analysis.problem ?? result?.warning ?? "";
   card.querySelector(".warning").textContent = warning && warning[0].toUpperCase() + warning.slice(1);
-  fillVerdict(card, result);
+  fillVerdict(card, result, upload.kind === "image" && result?.tracks === 1);
   const isDone = analysis.state === "done";
   card.querySelector(".open").hidden = card.querySelector(".menu").hidden = !isDone;
   if (isDone) fillLinks(card, analysis);
@@ -50,23 +50,23 @@ function workOf({ state, position, progress }) {
   return [`${what}, ${percent(progress.share)}${rest}`, progress.share];
 }
 
-function fillVerdict(card, result) {
+function fillVerdict(card, result, isOne) {
   const verdict = card.querySelector(".verdict");
   verdict.replaceChildren();
   if (!result) return;
-  if (!result.tracks && !result.expression) {
+  if (!result.expression) {
     verdict.textContent = "No face was found.";
     return;
   }
   const chip = document.createElement("span");
   chip.className = "chip";
-  chip.textContent = `mostly ${result.expression}`;
+  chip.textContent = isOne ? result.expression : `mostly ${result.expression}`;
   const word = result.expression.toLowerCase();
   chip.style.background = `var(--expression-${word})`;
   chip.style.color = `var(--on-${word})`;
   const faces = result.tracks === 1 ? "1 face" : `${result.tracks} faces`;
-  const text = [result.tracks ? faces : null, `valence ${signed(result.valence)}`, `arousal ${signed(result.arousal)}`];
-  verdict.append(chip, text.filter(Boolean).join(" · "));
+  const text = [faces, `valence ${signed(result.valence)}`, `arousal ${signed(result.arousal)}`];
+  verdict.append(chip, text.join(" · "));
 }
 
 function fillLinks(card, { links, name }) {
