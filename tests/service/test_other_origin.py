@@ -114,12 +114,14 @@ def test_a_form_that_leads_to_the_service_is_refused_and_a_link_is_not(
     page: Page, service: ServiceProcess, other_port: int
 ) -> None:
     page.goto(f"http://127.0.0.1:{other_port}/")
-    with page.expect_response(f"{service.url}/v1/analyses") as refused:
+    with page.expect_navigation(url=f"{service.url}/v1/analyses") as refused:
         page.evaluate(POST_BY_NAVIGATION, service.url)
+    assert refused.value is not None
     assert refused.value.status == 403
     page.goto(f"http://127.0.0.1:{other_port}/")
-    with page.expect_response(f"{service.url}/") as followed:
+    with page.expect_navigation(url=f"{service.url}/") as followed:
         page.evaluate("(service) => { location.href = `${service}/`; }", service.url)
+    assert followed.value is not None
     assert followed.value.status == 200
 
 
