@@ -49,7 +49,7 @@ LAYERS = [
         "extract",
         "datasets",
     },
-    {"job_index", "jobs", "jobs_on_ray", "evaluation"},
+    {"job_index", "jobs", "jobs_on_ray", "mending", "evaluation"},
     {"training"},
     {"experiments"},
     {"service"},

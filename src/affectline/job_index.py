@@ -121,6 +121,13 @@ def record_counts(folder: Path, rows: int, tracks: int) -> None:
         _write(folder.parent / INDEX_NAME, lines)
 
 
+def recorded_input(folder: Path) -> str | None:
+    """Return what was analysed into a result folder, its path or URL, by the index.csv beside it; None if unknown."""
+    folder = folder.resolve()
+    lines = _read(folder.parent / INDEX_NAME)
+    return next((line["input"] for line in lines if line["folder"] == folder.name), None)
+
+
 def _read(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []

@@ -17,8 +17,8 @@ from affectline.describe import finish_settings, provenance_of
 from affectline.errors import AffectlineError, InputError, OutputError
 from affectline.heads.head_file import OpaqueOpener
 from affectline.inputs import Input, local_copy, open_input
-from affectline.job_index import JobIndex, JobResult, record_counts
-from affectline.landmark_file import LandmarkWriter, rename_track
+from affectline.job_index import JobIndex, JobResult
+from affectline.landmark_file import LandmarkWriter
 from affectline.models import Models, load_models
 from affectline.observe import Observer, raw_rows_schema
 from affectline.options import AnalyzeOptions
@@ -198,8 +198,8 @@ class _Job:
             raise InputError(f"{self.source.info.path}{length} has no frame from --start on and before --end")
         timeline = finish_timeline(raw, self.source, self.models, self.options)
         # A table in another format that an earlier run left would tell something else.
-        timeline.write(self.folder, [*self.output.formats, *_table_formats(self.folder)])
-        _draw(timeline, self.folder)
+        timeline.write(self.folder, [*self.output.formats, *table_formats(self.folder)])
+        draw_picture(timeline, self.folder)
         if self._is_annotated:
             video, advance = self.folder / VIDEO_NAME, partial(self.reporter.advance, "annotated video")
             annotate_video(self.source.info.path, timeline.drawn_table, video, advance)
@@ -339,29 +339,12 @@ def _last_frame(contents: PartContents) -> tuple[int, float]:
     return last["frame"][0].as_py(), last["time_s"][0].as_py() or 0.0
 
 
-def _draw(timeline: Timeline, folder: Path) -> None:
+def draw_picture(timeline: Timeline, folder: Path) -> None:
+    """Write timeline.png into a result folder."""
     provenance = timeline.provenance
     plot_timeline(timeline.drawn_table, folder / "timeline.png", provenance.input, caption_of(provenance))
 
 
-def merge_tracks(folder: Path, keep: int, other: int) -> Timeline:
-    """Make two tracks one in all files of an analysed video's folder, and return the new timeline.
-
-    Only the annotated video and the report are left as they are: they show what the analysis saw.
-
-    Raises:
-        InputFileError: the folder has no table to start from.
-        UnknownNameError: there is no such track.
-        InputError: both tracks were observed in one frame.
-    """
-    merged = Timeline(*read_result(folder)).merge_tracks(keep, other)
-    merged.write(folder, _table_formats(folder))
-    if (folder / LANDMARKS_NAME).is_file():
-        rename_track(folder / LANDMARKS_NAME, other, keep)
-    _draw(merged, folder)
-    record_counts(folder, rows=len(merged), tracks=len(merged.track_ids))
-    return merged
-
-
-def _table_formats(folder: Path) -> list[str]:
+def table_formats(folder: Path) -> list[str]:
+    """Return the formats in which the table lies in a result folder."""
     return [name for name in FORMATS if (folder / f"timeline.{name}").is_file()]

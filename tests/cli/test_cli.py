@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -261,9 +262,13 @@ class TestOtherCommands:
         shown = [frame.rgb for frame in read_frames(demo_clip, Sampling(end_s=4))]
         pictures = [scenery((640, 360)) if 30 <= number < 66 else rgb for number, rgb in enumerate(shown)]
         clip = write_video(tmp_path / "away.mp4", pictures)
-        assert affectline("analyze", clip, "-o", tmp_path / "out", "--no-video", "--save-landmarks").returncode == 0
+        options = ("--report", "--save-landmarks", "--no-au")
+        assert affectline("analyze", clip, "-o", tmp_path / "out", *options).returncode == 0
         folder = tmp_path / "out" / "away"
         assert Timeline.from_csv(folder / "timeline.csv").track_ids == (1, 2)
+        assert "Summary of Track 2" in (folder / "report.html").read_text()
+        seen = (folder / "annotated.mp4").read_bytes()
+        shutil.copytree(tmp_path / "out", tmp_path / "moved")
         outcome = affectline("tracks", "merge", folder, 1, 2)
         assert outcome.returncode == 0, outcome.stderr
         assert outcome.stdout == "track 2 is now part of track 1; tracks: 1\n"
@@ -272,6 +277,16 @@ class TestOtherCommands:
         assert set(read_landmarks(folder / "landmarks.arrow")["track_id"].to_pylist()) == {1}
         (line,) = index_lines(tmp_path / "out")
         assert line["tracks"] == "1"
+        assert "Summary of Track 2" not in (folder / "report.html").read_text()
+        assert 'id="video-data"' in (folder / "report.html").read_text()
+        assert (folder / "annotated.mp4").read_bytes() != seen
+        clip.unlink()
+        outcome = affectline("tracks", "merge", tmp_path / "moved" / "away", 1, 2)
+        assert outcome.stdout.splitlines()[1:] == [
+            f"report.html still shows both: what was analysed is not where it was; `affectline report "
+            f"{tmp_path / 'moved' / 'away'} --video FILE` makes it anew",
+            "annotated.mp4 still shows both: what was analysed is not where it was",
+        ]
         wrong = affectline("tracks", "merge", folder, 1, 9)
         assert wrong.returncode == 2
         assert "9" in one_line(wrong)

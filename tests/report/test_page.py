@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -98,6 +99,38 @@ class TestVideo:
         with av.open(str(preview)) as container:
             assert (container.streams.video[0].width, container.streams.video[0].height) == (640, 360)
         assert data_of(page)["size"] == [1280, 720]  # boxes refer to the source
+
+    def test_sound_of_a_codec_that_nobody_knows_is_left_out(self, tmp_path: Path) -> None:
+        # Phones write such tracks; PyAV has no codec context for them.
+        path = clip(tmp_path / "clip.mp4", coding=replace(LEAN, audio_s=4.0))
+        path.write_bytes(path.read_bytes().replace(b"mp4a", b"apac").replace(b"esds", b"none"))
+        page = write_report(write_result(tmp_path / "out", one_face()), video=path)
+        preview = tmp_path / "preview.mp4"
+        preview.write_bytes(base64.b64decode(element(page, "video-data")))
+        with av.open(str(preview)) as container:
+            assert container.streams.video[0].frames == 100
+            assert not container.streams.audio
+
+    def test_words_in_another_alphabet_than_said_do_no_harm(self, tmp_path: Path) -> None:
+        path = clip(tmp_path / "clip.mkv", coding=replace(LEAN, audio_s=4.0))
+        data = path.read_bytes()
+        assert b"Lavf" in data
+        path.write_bytes(data.replace(b"Lavf", b"L\x82vf"))
+        page = write_report(write_result(tmp_path / "out", one_face()), video=path)
+        assert len(element(page, "video-data")) > 1000
+
+    def test_a_video_of_which_no_preview_can_be_made_costs_the_video_alone(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = tmp_path / "clip.y4m"  # with a rate that no encoder takes
+        path.write_bytes(b"YUV4MPEG2 W16 H16 F1000000:1\n" + (b"FRAME\n" + bytes(384)) * 100)
+        size_bytes = path.stat().st_size
+        page = write_report(write_result(tmp_path / "out", one_face(), size_bytes=size_bytes), video=path)
+        text = page.read_text()
+        assert "No video." in text
+        assert 'id="affect"' in text
+        assert "<video" not in text
+        assert "the report of clip.y4m shows no video" in caplog.text
 
     def test_another_video_is_refused(self, tmp_path: Path) -> None:
         result = write_result(tmp_path / "out", one_face(200))

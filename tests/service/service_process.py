@@ -35,23 +35,11 @@ class ServiceProcess:
         assert line.startswith("affectline serves http://"), self.log.read_text()
         self.url = line.split()[2]
         self.client = httpx.Client(base_url=self.url, timeout=PATIENCE_S)
-        self._wait_until_it_answers()
 
     @property
     def address(self) -> str:
         """Host and port."""
         return self.url.removeprefix("http://")
-
-    def _wait_until_it_answers(self) -> None:
-        for _ in range(PATIENCE_S * 5):
-            try:
-                self.client.get("/healthz")
-            except httpx.TransportError:
-                assert self.process.poll() is None, self.log.read_text()
-                time.sleep(0.2)
-            else:
-                return
-        raise AssertionError(self.log.read_text())
 
     def upload(self, path: Path, name: str | None = None) -> httpx.Response:
         """Send a file."""

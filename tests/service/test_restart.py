@@ -90,6 +90,16 @@ def test_sigterm_stops_at_once_and_the_job_goes_on_later(long_clip: Path, tmp_pa
     assert second.stop() == 0
 
 
+def test_whoever_comes_as_soon_as_the_address_is_told_is_served(tmp_path: Path) -> None:
+    running = ServiceProcess(tmp_path / "service")
+    assert running.client.get("/healthz").status_code == 200
+    assert running.stop() == 0
+
+
+def test_sigterm_counts_from_the_moment_at_which_the_address_is_told(tmp_path: Path) -> None:
+    assert ServiceProcess(tmp_path / "service").stop() == 0
+
+
 def test_two_services_do_not_share_a_folder(service: ServiceProcess) -> None:
     command = [sys.executable, "-m", "affectline", "serve", "--port", "0", "--folder", str(service.folder)]
     second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)

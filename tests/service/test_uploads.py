@@ -37,7 +37,9 @@ COUNT = int(os.environ.get("AFFECTLINE_HOSTILE_UPLOADS", "36"))
         ("", "upload"),
         ("../", "upload"),
         ("Zoë 表情.mp4", "Zoë 表情.mp4"),
-        ("x" * 500, "x" * LONGEST_NAME),
+        ("say %22cheese%22.mp4", 'say "cheese".mp4'),
+        ("x" * 500, "x" * (LONGEST_NAME - 1) + "\u2026"),
+        ("x" * 500 + ".webm", "x" * (LONGEST_NAME - 6) + "\u2026.webm"),
     ],
 )
 def test_names_are_for_display(sent: str, shown: str) -> None:

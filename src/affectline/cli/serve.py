@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from affectline.cli import serve_options as option
-from affectline.cli.analyze_options import HEADS, NETWORKS
+from affectline.cli.analyze_options import DETECTOR, HEADS, MAX_FACES, NETWORKS
+from affectline.cli.arguments import DEVICE, OFFLINE, PRECISION, THREADS
 from affectline.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -36,11 +37,13 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     live_sessions: option.LIVE = 2,
     backbone: NETWORKS = None,
     head: HEADS = None,
-    detector: option.DETECTOR = None,
-    max_faces: option.MAX_FACES = None,
+    detector: DETECTOR = None,
+    max_faces: MAX_FACES = None,
     action_units: option.ACTION_UNITS = True,
-    device: option.DEVICE = "cpu",
-    offline: option.OFFLINE = False,
+    device: DEVICE = "cpu",
+    precision: PRECISION = "fp32",
+    threads: THREADS = None,
+    offline: OFFLINE = False,
     log_level: option.LOG_LEVEL = "info",
 ) -> None:
     """Serve a page to drop videos on, an API and live mode; on this machine only, unless you say otherwise."""
@@ -56,6 +59,8 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
         max_faces=max_faces,
         action_units=action_units,
         device=device,
+        precision=precision,
+        threads=threads,
         offline=offline,
     )
     place = (folder or _default_folder()).absolute()

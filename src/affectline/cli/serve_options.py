@@ -1,4 +1,4 @@
-"""Options of `affectline serve`; their defaults stand in the command, and a test holds them against the records."""
+"""Options that `affectline serve` alone has; their defaults stand in the command, a test holds them to the records."""
 
 from __future__ import annotations
 
@@ -34,9 +34,5 @@ MEMORY_MB = Annotated[int, typer.Option(help="Address space of each child proces
 JOB_MINUTES = Annotated[float, typer.Option(help="Time for one analysis.")]
 KEEP_HOURS = Annotated[float, typer.Option(help="Remove results after so long; 0 keeps them.")]
 LIVE = Annotated[int, typer.Option("--live", min=1, help="Cameras at a time.")]
-DETECTOR = Annotated[str | None, typer.Option(help="blazeface, libfacedetection or yunet.")]
-MAX_FACES = Annotated[int | None, typer.Option(min=1, help="Follow the N largest faces only.")]
 ACTION_UNITS = Annotated[bool, typer.Option("--au/--no-au", help="Estimate action units of uploads.")]
-DEVICE = Annotated[str, typer.Option(help="cpu or cuda.")]
-OFFLINE = Annotated[bool, typer.Option("--offline", help="Use no network.")]
 LOG_LEVEL = Annotated[str, typer.Option(help="debug, info, warning or error.")]

@@ -15,16 +15,26 @@ def merge(
     folder: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of one analysed video.")],
     keep: Annotated[int, typer.Argument(metavar="ID", help="The track that stays.")],
     other: Annotated[int, typer.Argument(metavar="ID", help="The track that becomes part of it.")],
+    video: Annotated[
+        Path | None,
+        typer.Option(
+            "--video", metavar="FILE", help="What was analysed, if it is not where it was: for the pictures of it."
+        ),
+    ] = None,
 ) -> None:
     """Join two tracks that are one person, in every file of the folder."""
-    from affectline.jobs import merge_tracks
+    from affectline.cli.progress import Progress
+    from affectline.mending import merge_tracks
     from affectline.report.page import REPORT_NAME
 
-    timeline = merge_tracks(folder, keep, other)
-    left = ", ".join(map(str, timeline.track_ids))
+    with Progress() as progress:
+        progress.begin("")
+        merged = merge_tracks(folder, keep, other, progress, video)
+    left = ", ".join(map(str, merged.timeline.track_ids))
     typer.echo(f"track {other} is now part of track {keep}; tracks: {left}")
-    if (folder / REPORT_NAME).is_file():
-        typer.echo(f"{REPORT_NAME} still shows them as two: `affectline report {folder} --video FILE` makes it anew")
+    for name in merged.stale:
+        advice = f"; `affectline report {folder} --video FILE` makes it anew" if name == REPORT_NAME else ""
+        typer.echo(f"{name} still shows both: what was analysed is not where it was{advice}")
 
 
 @app.callback()

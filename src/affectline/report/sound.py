@@ -17,18 +17,26 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
+def sound_track(container: InputContainer) -> AudioStream | None:
+    """Return the sound track that players choose, among those whose codec FFmpeg knows.
+
+    Phones add tracks with codecs of their own, such as Apple's spatial sound; PyAV has no codec context for them.
+    """
+    known = [track for track in container.streams.audio if track.codec_context is not None]
+    best = container.streams.best("audio")
+    return next((track for track in known if best is not None and track.index == best.index), next(iter(known), None))
+
+
 class Sound:
     """Reads a container's packets without decoding them.
 
     Attributes:
-        stream: the sound track that players choose; None if there is none.
+        stream: the sound track that players choose; None if there is none, or none with a codec that FFmpeg knows.
         start_s: the time on the container's clock that a player counts from.
     """
 
     def __init__(self, container: InputContainer, video: VideoStream) -> None:
-        best = container.streams.best("audio")
-        tracks = [track for track in container.streams.audio if best is not None and track.index == best.index]
-        self.stream: AudioStream | None = tracks[0] if tracks else None
+        self.stream = sound_track(container)
         self.start_s = player_start_s(container, video)
         self._pictures_end_s = 0.0
         self._video = video

@@ -135,8 +135,10 @@ def decode_jpeg(data: bytes, max_pixels: int) -> UInt8Array:
 
 def face_record(row: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """Return what is told of one face, from its row of the timeline."""
+    words = {label.column: label.value for label in Expression}
+    # In the order of the row, which is that of the head's classes.
     probabilities: dict[str, JsonValue] = {
-        label.value: _short(row[label.column]) for label in Expression if row.get(label.column) is not None
+        words[name]: _short(value) for name, value in row.items() if name in words and value is not None
     }
     units: dict[str, JsonValue] = {
         unit.value: _short(row[unit.column]) for unit in ABAW_ACTION_UNITS if row.get(unit.column) is not None

@@ -13,6 +13,7 @@ from fastapi.responses import RedirectResponse
 
 from affectline.labels import UNCERTAIN, Expression
 from affectline.report.colours import expression_rgb, text_rgb
+from affectline.report.page.template import logo_svg
 from affectline.report.themes import DARK, LIGHT, Theme, to_hex
 from affectline.service.access import COOKIE, COOKIE_S
 from affectline.service.headers import PAGE_POLICY
@@ -49,6 +50,12 @@ async def home(request: Request, service: Service) -> Response:
 async def colours() -> Response:
     """Return the colours of the report as CSS variables."""
     return Response(colours_css(), media_type="text/css", headers={"Cache-Control": "no-cache"})
+
+
+@pages.get("/static/logo.svg")
+async def logo() -> Response:
+    """Return the logo of the report."""
+    return Response(logo_svg(), media_type=_TYPES[".svg"], headers={"Cache-Control": "no-cache"})
 
 
 @pages.get("/static/{name}")

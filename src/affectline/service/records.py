@@ -40,7 +40,9 @@ class ResultRecord(BaseModel):
 
     frames: int = Field(ge=0)
     rows: int = Field(ge=0)
-    tracks: int = Field(description="Faces that were followed; a person may have several.", ge=0)
+    tracks: int = Field(
+        description="Faces that were followed, of which a person may have several; in a picture, its faces.", ge=0
+    )
     expression: str | None = Field(description="The most frequent expression; null without a face.")
     valence: float | None = Field(description="Mean, -1 (negative) to 1 (positive).")
     arousal: float | None = Field(description="Mean, -1 (calm) to 1 (activated).")

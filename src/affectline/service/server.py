@@ -22,6 +22,7 @@ from affectline.service.settings import ServiceSettings
 logger = logging.getLogger(__name__)
 
 GRACE_S: Final = 5
+_BACKLOG: Final = 128
 
 
 def serve(settings: ServiceSettings, on_ready: Callable[[str], None], log_level: str = "info") -> None:
@@ -49,11 +50,19 @@ def serve(settings: ServiceSettings, on_ready: Callable[[str], None], log_level:
         lifespan="on",
     )
     with _listen(settings.host, settings.port) as listener:
-        on_ready(_url(settings.host, listener))
         server = uvicorn.Server(config)
-        # uvicorn stops at these signals and raises them again when it has: stopping is no failure.
+
+        def stop(number: int, _: FrameType | None) -> None:
+            # uvicorn stops at these signals and raises them again when it has: stopping is no failure. While it
+            # starts, nobody else looks at them.
+            server.should_exit = True
+            logger.info(
+                "stopped by %s; analyses that were running go on at the next start", signal.Signals(number).name
+            )
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _note)
+            signal.signal(number, stop)
+        on_ready(_url(settings.host, listener))
         server.run(sockets=[listener])
     if not server.started:
         raise OutputError(f"the service could not start in {settings.folder}; the log above tells why")
@@ -77,17 +86,14 @@ def take_folder(settings: ServiceSettings) -> None:
         ) from error
 
 
-def _note(number: int, _: FrameType | None) -> None:
-    logger.info("stopped by %s; analyses that were running go on at the next start", signal.Signals(number).name)
-
-
 def _listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens, so that port 0 can be told before anybody asks."""
+    """Return a socket that listens: port 0 can be told, and whoever comes before the service is ready waits for it."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen(_BACKLOG)
     except OSError as error:
         raise OutputError(
             f"cannot listen on {host}, port {port}: {error.strerror}; choose another --port (0 takes a free one)"

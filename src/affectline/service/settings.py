@@ -14,6 +14,7 @@ from affectline.errors import InputError
 from affectline.faces.registry import DEFAULT_DETECTOR
 from affectline.options import AnalyzeOptions
 from affectline.postprocess.smoothing import Smoothing, SmoothingChoice
+from affectline.runtime import Device, Precision
 
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 SHORTEST_TOKEN: Final = 16
@@ -79,8 +80,13 @@ class AnalysisChoice:
         detector: name of the face detector.
         max_faces: follow the N largest faces only; None follows all.
         action_units: estimate action units of uploads; in live mode the viewer chooses.
-        device: `cpu` or `cuda`.
+        device: what runs the backbones, as in `AnalyzeOptions`.
+        precision: what they compute with.
+        threads: how many cores a backbone may use; None for all.
         offline: never use the network.
+
+    Raises:
+        InputError: no such device or precision, the one cannot compute in the other, or a number is below 1.
     """
 
     backbones: tuple[str, ...] = ()
@@ -88,8 +94,13 @@ class AnalysisChoice:
     detector: str = DEFAULT_DETECTOR
     max_faces: int | None = None
     action_units: bool = True
-    device: str = "cpu"
+    device: str = Device.CPU.value
+    precision: str = Precision.FP32.value
+    threads: int | None = None
     offline: bool = False
+
+    def __post_init__(self) -> None:
+        self.options()  # refuses what does not go together when the service starts, not when the first video comes
 
     def options(self) -> AnalyzeOptions:
         """Return the options of an analysis of an upload."""
@@ -108,6 +119,8 @@ class AnalysisChoice:
             action_units=action_units,
             smoothing=smoothing,
             device=self.device,
+            precision=self.precision,
+            threads=self.threads,
             offline=self.offline,
         )
 

@@ -26,17 +26,24 @@ LONGEST_NAME: Final = 120
 SILENCE_S: Final = 60.0
 """A client that sends nothing for so long has lost its place."""
 
+_SUFFIX: Final = re.compile(r"\.\w{1,8}$")
 _MOST_OF_THE_REST: Final = 64 * 1024
 _SPARE_DISK_BYTES: Final = 256 * 10**6
 _RAW_TYPES: Final = re.compile(r"(video|image)/[\w.+-]+|application/octet-stream")
 
 
 def display_name(sent: str) -> str:
-    """Return what a client calls its file, as text that may be shown: never a path, no control characters."""
-    last = re.split(r"[/\\]", sent)[-1]
-    kept = "".join(char for char in last if unicodedata.category(char)[0] != "C")
-    shortened = " ".join(kept.split())[:LONGEST_NAME]
-    return shortened or UNNAMED
+    """Return what a client calls its file, as text that may be shown: never a path, no control characters.
+
+    Of a long name the end is left out, but not its suffix.
+    """
+    last = re.split(r"[/\\]", sent.replace("%22", '"'))[-1]  # browsers write a quotation mark so in a form
+    name = " ".join("".join(char for char in last if unicodedata.category(char)[0] != "C").split())
+    if len(name) > LONGEST_NAME:
+        suffix = _SUFFIX.search(name)
+        end = f"\N{HORIZONTAL ELLIPSIS}{suffix[0] if suffix else ''}"
+        name = name[: LONGEST_NAME - len(end)].rstrip() + end
+    return name or UNNAMED
 
 
 async def receive_upload(request: Request, target: Path, max_bytes: int) -> str:

@@ -9,6 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from affectline.errors import AffectlineError, InputFileError
 from affectline.json_records import read_record, to_json_object
 from affectline.service.file_lock import locked
@@ -55,9 +58,9 @@ class Outcome:
         warning: what was wrong with the input although there is a result.
         frames: analysed frames.
         rows: of the timeline.
-        tracks: faces that were followed.
-        expression: the most frequent one over all tracks; None without a face.
-        valence: mean over all tracks, in [-1, 1].
+        tracks: faces that were followed; of a picture, the faces in it.
+        expression: the most frequent one; None without a face.
+        valence: mean over all rows with a face, in [-1, 1].
         arousal: likewise.
     """
 
@@ -127,7 +130,7 @@ def _run(request: JobRequest, folder: JobFolder, teller: _Teller) -> Outcome:
     timeline = Timeline.from_parquet(folder.timeline("parquet"))
     teller.stage("report")
     write_report(folder.result, video=folder.upload, on_progress=partial(teller.advance, "report"))
-    return _outcome(timeline)
+    return outcome_of(timeline)
 
 
 def _analyse(request: JobRequest, folder: JobFolder, teller: _Teller) -> JobResult:
@@ -159,27 +162,25 @@ def _give_name(folder: JobFolder, name: str) -> None:
     folder.is_named.touch()
 
 
-def _outcome(timeline: Timeline) -> Outcome:
-    summary = timeline.summary
-    shares: dict[str, float] = {}
-    for track in summary.tracks:
-        for word, share in track.expressions.items():
-            shares[word] = shares.get(word, 0.0) + share * track.rows
+def outcome_of(timeline: Timeline) -> Outcome:
+    """Return in short what a timeline says; what is said of expressions and means is so over all its faces."""
+    table = timeline.table
+    with_face = table.filter(pc.is_valid(table["valence"]))
+    words = pc.value_counts(pc.drop_null(with_face["expression"])).to_pylist()
     return Outcome(
         warning=timeline.provenance.problem,
-        frames=len(set(timeline.column("frame").tolist())),
-        rows=len(timeline),
-        tracks=len(summary.tracks),
-        expression=max(shares, key=shares.__getitem__) if shares else None,
-        valence=_mean([(track.valence, track.rows) for track in summary.tracks]),
-        arousal=_mean([(track.arousal, track.rows) for track in summary.tracks]),
+        frames=pc.count_distinct(table["frame"]).as_py(),
+        rows=len(table),
+        tracks=len(timeline.track_ids) or len(with_face),
+        expression=max(words, key=lambda entry: entry["counts"])["values"] if words else None,
+        valence=_mean(with_face["valence"]),
+        arousal=_mean(with_face["arousal"]),
     )
 
 
-def _mean(values: list[tuple[float | None, int]]) -> float | None:
-    known = [(value, weight) for value, weight in values if value is not None]
-    total = sum(weight for _, weight in known)
-    return round(sum(value * weight for value, weight in known) / total, 4) if total else None
+def _mean(column: pa.ChunkedArray) -> float | None:
+    mean: float | None = pc.mean(column).as_py()
+    return None if mean is None else round(mean, 4)
 
 
 if __name__ == "__main__":

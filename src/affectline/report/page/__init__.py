@@ -1,5 +1,5 @@
 """The report: one page with the video, interactive charts and all that they rest on."""
 
-from affectline.report.page.write import REPORT_NAME, require_extra, write_report
+from affectline.report.page.write import REPORT_NAME, check_video, require_extra, write_report
 
-__all__ = ["REPORT_NAME", "require_extra", "write_report"]
+__all__ = ["REPORT_NAME", "check_video", "require_extra", "write_report"]

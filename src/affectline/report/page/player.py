@@ -6,7 +6,6 @@ import base64
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import pyarrow as pa
 
 from affectline.errors import InputError
@@ -14,6 +13,7 @@ from affectline.postprocess.rows import floats
 from affectline.progress import ProgressHook, ignore_progress
 from affectline.report.mp4 import X264_OPTIONS
 from affectline.report.series import make_grid
+from affectline.report.sound import sound_track
 from affectline.report.transcode import Encoding, resize, write_copy
 from affectline.video import FrameSource, Sampling
 from affectline.video.opening import opened
@@ -116,7 +116,8 @@ def _is_playable(source: FrameSource) -> bool:
     with opened(source.info.path) as (container, stream):
         context = stream.codec_context
         is_h264 = context.name == "h264" and context.pix_fmt in ("yuv420p", "yuvj420p")
-        sounds = {track.codec_context.name for track in container.streams.audio}
+        contexts = [track.codec_context for track in container.streams.audio]
+        sounds = {"unknown" if context is None else context.name for context in contexts}
         keys = [*container.metadata, *(key for track in container.streams for key in track.metadata)]
         is_placed = any(word in key.lower() for key in keys for word in LOCATION_KEYS)
         return is_h264 and sounds <= {"aac", "mp3", "mp3float"} and len(container.streams.video) == 1 and not is_placed
@@ -139,8 +140,9 @@ def _preview_encoding(source: FrameSource, limit_bytes: int) -> Encoding:
 def _sound_bits_per_s(source: FrameSource) -> int:
     if not source.info.has_audio:
         return 0
-    with av.open(str(source.info.path.absolute())) as container:
-        return container.streams.audio[0].bit_rate or USUAL_SOUND_BITS_PER_S
+    with opened(source.info.path) as (container, _):
+        track = sound_track(container)
+        return 0 if track is None else track.bit_rate or USUAL_SOUND_BITS_PER_S
 
 
 def _even(side: float) -> int:

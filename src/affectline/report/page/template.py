@@ -39,6 +39,7 @@ def render(*, plotly: str, **context: Any) -> str:  # noqa: ANN401 - what the te
         "style": _style(),
         "policy": POLICY.format(scripts=" ".join(map(digest, scripts))),
         "colours": all_word_colours(),
+        "logo": f"data:image/svg+xml;base64,{base64.b64encode(logo_svg()).decode()}",
     }
     return environment.from_string(_asset("page.html")).render(**context, **ready)
 
@@ -46,6 +47,11 @@ def render(*, plotly: str, **context: Any) -> str:  # noqa: ANN401 - what the te
 def digest(script: str) -> str:
     """Return a script's digest as a content security policy names it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def logo_svg() -> bytes:
+    """Return the logo, an SVG: that of the report and of the service's pages."""
+    return _asset("logo.svg").encode()
 
 
 def _inline(script: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from affectline.atomic_file import complete_file
-from affectline.errors import MissingExtraError
+from affectline.errors import MissingExtraError, OutputError, VideoError
 from affectline.inputs import expand_inputs, open_input
 from affectline.labels import ActionUnit, Expression
 from affectline.progress import ProgressHook, ignore_progress
@@ -25,6 +26,8 @@ from affectline.report.series import Grid, Track, action_units_in, expressions_i
 from affectline.report.strides import with_strides_seen
 from affectline.result_files import read_result
 from affectline.video import FrameSource
+
+logger = logging.getLogger(__name__)
 
 REPORT_NAME = "report.html"
 
@@ -62,7 +65,8 @@ def write_report(
     """Write the report of a finished analysis as one page that needs no network, and return its path.
 
     A video that browsers play goes into the page as it is if it is small enough; else a preview is made. A preview
-    that is still too large lies beside the page as `report_video.mp4`. The page is never over 25 MB.
+    that is still too large lies beside the page as `report_video.mp4`. Of a video of which no preview can be made, the
+    page says so, and has the charts alone. The page is never over 25 MB.
 
     Args:
         result: the folder of one analysed input.
@@ -74,12 +78,12 @@ def write_report(
         MissingExtraError: plotly or jinja2 is not installed.
         InputFileError: the folder holds no result, or the video cannot be read.
         InputError: the video is shorter than the result.
-        OutputError: the page or the preview cannot be written.
+        OutputError: the page cannot be written.
     """
     require_extra()
     result = Path(result)
     content = _read(result)
-    source = None if video is None else _open(Path(video), content)
+    source = None if video is None else check_video(Path(video), content.table, content.provenance.size_bytes)
     moments = _moments(content, source)
     data = page_data(content.tracks, content.grid, content.expressions, content.units)
     data |= _frames_data(content, source)
@@ -89,15 +93,15 @@ def write_report(
     player = None
     if source is not None and source.info.kind in ("video", "sequence"):
         room = (MOST_MEGABYTES * MEGABYTE - taken) * 3 / 4  # base64 makes four bytes of three
-        limit = int(max(0.0, min(embed_limit_mb * MEGABYTE, room)))
-        player = make_player(source, result, limit, on_progress)
-        data["size"] = player.size_wh
+        player = _player(source, result, int(max(0.0, min(embed_limit_mb * MEGABYTE, room))), on_progress)
+        data["size"] = None if player is None else player.size_wh
     page = render(
         provenance=content.provenance,
         data=script_json(data),
         table=table,
         plotly=plotly,
         player=player,
+        lacks_video="size" in data and player is None,
         pictures=bool(data.get("pictures")),
         **_words(content, source, moments, player),
     )
@@ -105,6 +109,33 @@ def write_report(
     with complete_file(path) as file:
         file.write(page.encode())
     return path
+
+
+def _player(source: FrameSource, result: Path, limit_bytes: int, on_progress: ProgressHook) -> Player | None:
+    """Return how the video is shown; None, with a line in the log, where no preview can be made of it."""
+    try:
+        return make_player(source, result, limit_bytes, on_progress)
+    except (VideoError, OutputError) as error:
+        logger.warning("the report of %s shows no video: %s", source.info.path.name, error)
+        return None
+
+
+def check_video(video: Path, table: pa.Table, size_bytes: int | None) -> FrameSource:
+    """Open what was analysed, and make sure that it is what a result was made from.
+
+    Args:
+        video: a video, an image or a folder of images.
+        table: the result.
+        size_bytes: of the file that was analysed; None where that is unknown.
+
+    Raises:
+        InputFileError: it cannot be read.
+        InputError: it is shorter than the result.
+    """
+    rate = sequence_rate(table) if video.is_dir() else None
+    source = open_input(expand_inputs([video], rate)[0], rate)
+    check_belongs(source, table, size_bytes)
+    return source
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +158,6 @@ def _read(folder: Path) -> _Content:
     tracks, left_out = split_tracks(with_strides_seen(table, provenance.stride_s), grid, MAX_TRACKS)
     tracks.sort(key=lambda track: -len(track.rows))
     return _Content(table, provenance, grid, tracks, left_out, expressions_in(table), action_units_in(table))
-
-
-def _open(video: Path, content: _Content) -> FrameSource:
-    rate = sequence_rate(content.table) if video.is_dir() else None
-    source = open_input(expand_inputs([video], rate)[0], rate)
-    check_belongs(source, content.table, content.provenance.size_bytes)
-    return source
 
 
 def _moments(content: _Content, source: FrameSource | None) -> dict[tuple[int, Moment], str | None]:

@@ -65,8 +65,16 @@ function draw(analyses) {
     tell(analysis);
     after = card;
   }
+  document.getElementById("counts").textContent = counted(analyses);
   document.getElementById("nothing").hidden = list.children.length > 0;
   document.getElementById("more").hidden = analyses.length < limit || limit >= 200;
+}
+
+/** How many are at work and how many wait, where more than one is there to be looked for in the list. */
+function counted(analyses) {
+  const count = (wanted) => analyses.filter(({ state }) => state === wanted).length;
+  const [running, queued] = [count("running"), count("queued")];
+  return running + queued > 1 ? [running && `${running} at work`, queued && `${queued} waiting`].filter(Boolean).join(", ") : "";
 }
 
 function newCard(analysis) {

@@ -3,6 +3,8 @@ import { ago, duration, percent, signed, size } from "./words.js";
 
 const STAGES = { networks: "the networks are loaded", frames: "the frames are analysed", report: "the report is written" };
 
+const WAITS = Symbol("waits");
+
 export function makeCard(name) {
   const card = document.getElementById("card").content.cloneNode(true).querySelector("li");
   card.querySelector(".name").textContent = name;
@@ -11,12 +13,13 @@ export function makeCard(name) {
   return card;
 }
 
-/** Show that something is going on; `share` is null where nobody knows how far it is, `text` null where nothing is. */
-export function setWork(card, text, share = null) {
+/** Show what is going on, nothing where `text` is null. `share` is null where nobody knows how far it is; what waits has no bar. */
+export function setWork(card, text, share = WAITS) {
   const bar = card.querySelector("progress");
   card.querySelector(".work").hidden = text === null;
   card.querySelector(".work-text").textContent = text ?? "";
-  if (share === null) bar.removeAttribute("value");
+  bar.hidden = share === WAITS;
+  if (share === null || share === WAITS) bar.removeAttribute("value");
   else bar.value = share;
 }
 
@@ -28,7 +31,7 @@ export function fillCard(card, analysis) {
   card.classList.toggle("is-failed", analysis.state === "failed");
   const warning = analysis.problem ?? result?.warning ?? "";
   card.querySelector(".warning").textContent = warning && warning[0].toUpperCase() + warning.slice(1);
-  fillVerdict(card, result);
+  fillVerdict(card, result, upload.kind === "image" && result?.tracks === 1);
   const isDone = analysis.state === "done";
   card.querySelector(".open").hidden = card.querySelector(".menu").hidden = !isDone;
   if (isDone) fillLinks(card, analysis);
@@ -38,7 +41,7 @@ export function fillCard(card, analysis) {
 }
 
 function workOf({ state, position, progress }) {
-  if (state === "queued") return [position ? `${position} before it` : "is next", null];
+  if (state === "queued") return [position ? `waits, ${position} before it` : "is next"];
   if (state !== "running") return [null];
   if (!progress) return ["begins", null];
   const rest = progress.rest_s === null ? "" : `, about ${duration(progress.rest_s)} left`;
@@ -47,23 +50,23 @@ function workOf({ state, position, progress }) {
   return [`${what}, ${percent(progress.share)}${rest}`, progress.share];
 }
 
-function fillVerdict(card, result) {
+function fillVerdict(card, result, isOne) {
   const verdict = card.querySelector(".verdict");
   verdict.replaceChildren();
   if (!result) return;
-  if (!result.tracks && !result.expression) {
+  if (!result.expression) {
     verdict.textContent = "No face was found.";
     return;
   }
   const chip = document.createElement("span");
   chip.className = "chip";
-  chip.textContent = `mostly ${result.expression}`;
+  chip.textContent = isOne ? result.expression : `mostly ${result.expression}`;
   const word = result.expression.toLowerCase();
   chip.style.background = `var(--expression-${word})`;
   chip.style.color = `var(--on-${word})`;
   const faces = result.tracks === 1 ? "1 face" : `${result.tracks} faces`;
-  const text = [result.tracks ? faces : null, `valence ${signed(result.valence)}`, `arousal ${signed(result.arousal)}`];
-  verdict.append(chip, text.filter(Boolean).join(" · "));
+  const text = [faces, `valence ${signed(result.valence)}`, `arousal ${signed(result.arousal)}`];
+  verdict.append(chip, text.join(" · "));
 }
 
 function fillLinks(card, { links, name }) {

@@ -29,19 +29,22 @@ export function clearFaces(canvas) {
 }
 
 function drawFace(pen, face, scaleX, scaleY, wide) {
-  const word = (face.expression ?? "uncertain").toLowerCase();
+  // What is said of a small, dark or turned face is worth little: it gets a thin box, and no word for its expression.
+  const isPoor = face.status === "low_quality";
+  const word = isPoor ? "uncertain" : (face.expression ?? "uncertain").toLowerCase();
   const [x1, y1, x2, y2] = face.box;
   const [left, top] = [wide - x2 * scaleX, y1 * scaleY];
   const [width, height] = [(x2 - x1) * scaleX, (y2 - y1) * scaleY];
   for (const [colour, line] of [["#141414", 5], [tone(`expression-${word}`), 3]]) {
     pen.strokeStyle = colour;
-    pen.lineWidth = face.status === "low_quality" ? line / 2 : line;
+    pen.lineWidth = isPoor ? line / 2 : line;
     pen.beginPath();
     pen.roundRect(left, top, width, height, 10);
     pen.stroke();
   }
   const share = face.probabilities[face.expression];
-  const label = share === undefined ? (face.expression ?? "face") : `${face.expression} ${percent(share)}`;
+  const said = share === undefined ? (face.expression ?? "face") : `${face.expression} ${percent(share)}`;
+  const label = isPoor ? "low quality" : said;
   pen.font = FONT;
   const labelWidth = pen.measureText(label).width + 18;
   const labelTop = Math.max(4, top - 32);

@@ -50,7 +50,7 @@ function take(files, refresh) {
   for (const file of files) {
     const card = makeCard(file.name);
     card.querySelector(".meta").textContent = size(file.size);
-    setWork(card, "waits for its turn", null);
+    setWork(card, "waits for its turn to be sent");
     const button = card.querySelector(".delete");
     button.textContent = "Cancel";
     const item = { file, card, isCancelled: false };
@@ -96,7 +96,7 @@ async function sendOne(item, refresh) {
 
 async function pause(card, seconds) {
   for (let left = seconds; left > 0; left -= 1) {
-    setWork(card, `the queue is full; next try in ${left} s`, null);
+    setWork(card, `the queue is full; next try in ${left} s`);
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
 }
