@@ -305,6 +305,14 @@ class TestOtherResults:
         assert shown.complaints == []
         assert shown.foreign_requests() == []
 
+    def test_a_video_that_was_left_behind_is_said_to_be(self, tmp_path: Path, visit: Visitor) -> None:
+        times = [clips.Fraction(n, 25) for n in range(100)]
+        clip = clips.write(tmp_path / "clip.mp4", times, Coding(has_noise=True), tick=clips.Fraction(1, 25))
+        page = write_report(write_result(tmp_path / "out", one_face()), video=clip.path, embed_limit_mb=0)
+        (page.parent / "report_video.mp4").unlink()
+        shown = visit(page.as_uri())
+        shown.page.get_by_text("keep report_video.mp4 beside this page").wait_for()
+
 
 def write_images(folder: Path, names: list[str]) -> None:
     import cv2
