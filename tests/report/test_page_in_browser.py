@@ -157,6 +157,10 @@ class TestTogether:
         assert box is not None
         assert drawn / (box["width"] - LEFT - RIGHT) == pytest.approx(0.75, abs=0.005)
 
+    def test_every_tick_is_labelled(self, opened: Visit) -> None:
+        labels = opened.page.locator("#expressions .ytick text")
+        assert [label.text_content() for label in labels.all() if label.is_visible()] == ["0", "0.5", "1"]
+
 
 class TestReading:
     def test_the_values_are_those_of_the_table(self, opened: Visit) -> None:
