@@ -41,7 +41,7 @@ def _raise(ended: subprocess.CompletedProcess[str]) -> NoReturn:
         fault = json.loads(ended.stdout.splitlines()[-1])
         kind = getattr(errors, fault["kind"])
     except (IndexError, ValueError, KeyError, TypeError, AttributeError) as error:
-        logger.error("loading the models said: %s", ended.stderr)
+        logger.warning("loading the models said: %s", ended.stderr)
         raise ModelFileError(
             f"loading the models ended with code {ended.returncode}; `affectline doctor` tells what works here"
         ) from error
