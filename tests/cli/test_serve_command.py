@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -33,11 +34,15 @@ def test_defaults_are_those_of_the_records() -> None:
         (("--token", "short"), "a token needs at least 16 characters"),
         (("--token-file", "nothing.txt"), "nothing.txt: the token cannot be read"),
         (("--head", "nothing.safetensors"), "--head nothing.safetensors: no such file"),
+        (("--precision", "bf16"), "device cpu computes in fp32, int8, not in bf16; for that take --device openvino"),
+        (("--detector", "yolo"), "no detector is named 'yolo'; there are blazeface, libfacedetection, yunet"),
+        (("--backbone", "mobilenet"), "mobilenet is neither a file nor one of the backbones"),
         (("--log-level", "loud"), "no log level 'loud'; choose debug, info, warning, error"),
     ],
 )
-def test_wrong_use_is_one_line(options: tuple[str, ...], message: str) -> None:
-    ended = serve(*options)
+def test_wrong_use_is_one_line_before_anybody_is_served(options: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    ended = serve("--port", "0", "--folder", str(tmp_path), *options)
+    assert ended.stdout == ""
     assert ended.returncode == 2
     assert message in ended.stderr
     assert len(ended.stderr.splitlines()) == 1

@@ -11,6 +11,7 @@ from finished_results import HOSTILE_NAME, images, nobody, one_face, two_faces_w
 
 from affectline.errors import MissingExtraError, UnknownNameError
 from affectline.labels import FERPLUS_8
+from affectline.report.themes import LIGHT
 from affectline.timeline import Timeline
 from raw_tables import provenance
 
@@ -37,6 +38,8 @@ class TestCard:
         html = timeline(two_faces_with_gaps(200))._repr_html_()
         svg = ET.fromstring(re.search(r"<svg viewBox=.0 0 240.*?</svg>", html)[0])  # noqa: S314 - our own
         curves = [part for part in svg if part.tag == "polyline"]
+        paper = next(part for part in svg if part.tag == "rect")
+        assert paper.get("fill") == LIGHT.panel  # the curves' colours are read on that, in a dark notebook too
         assert len(curves) == 4  # valence and arousal, before the gap and behind it
 
     def test_nobody(self):

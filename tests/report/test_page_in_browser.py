@@ -157,6 +157,10 @@ class TestTogether:
         assert box is not None
         assert drawn / (box["width"] - LEFT - RIGHT) == pytest.approx(0.75, abs=0.005)
 
+    def test_every_tick_is_labelled(self, opened: Visit) -> None:
+        labels = opened.page.locator("#expressions .ytick text")
+        assert [label.text_content() for label in labels.all() if label.is_visible()] == ["0", "0.5", "1"]
+
 
 class TestReading:
     def test_the_values_are_those_of_the_table(self, opened: Visit) -> None:
@@ -304,6 +308,14 @@ class TestOtherResults:
         assert time_of(shown) == pytest.approx(2, abs=0.05)
         assert shown.complaints == []
         assert shown.foreign_requests() == []
+
+    def test_a_video_that_was_left_behind_is_said_to_be(self, tmp_path: Path, visit: Visitor) -> None:
+        times = [clips.Fraction(n, 25) for n in range(100)]
+        clip = clips.write(tmp_path / "clip.mp4", times, Coding(has_noise=True), tick=clips.Fraction(1, 25))
+        page = write_report(write_result(tmp_path / "out", one_face()), video=clip.path, embed_limit_mb=0)
+        (page.parent / "report_video.mp4").unlink()
+        shown = visit(page.as_uri())
+        shown.page.get_by_text("keep report_video.mp4 beside this page").wait_for()
 
 
 def write_images(folder: Path, names: list[str]) -> None:

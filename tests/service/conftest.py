@@ -59,6 +59,7 @@ def service(task_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     yield running
     assert running.stop() == 0
     assert "Traceback" not in running.log.read_text()
+    assert "ERROR" not in running.log.read_text()
 
 
 @pytest.fixture(scope="session")

@@ -113,5 +113,6 @@ def test_files_that_nobody_knows_are_removed(tmp_path: Path) -> None:
     broken_off.mkdir(parents=True)
     (broken_off / "upload").write_bytes(bytes(10))
     running = ServiceProcess(folder)
+    assert running.client.get("/healthz").status_code == 200  # it has begun
     assert not broken_off.exists()
     assert running.stop() == 0

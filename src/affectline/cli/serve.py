@@ -47,13 +47,14 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     log_level: option.LOG_LEVEL = "info",
 ) -> None:
     """Serve a page to drop videos on, an API and live mode; on this machine only, unless you say otherwise."""
+    from affectline.backbones.files import absolute_name
     from affectline.faces.registry import DEFAULT_DETECTOR
     from affectline.service.settings import AnalysisChoice, Limits, ServiceSettings
 
     shown, names = _token(token, token_file), tuple(name.lower() for name in allow_host or ())
     limits = Limits(max_mb, max_minutes, max_megapixels, memory_mb, job_minutes)
     choice = AnalysisChoice(
-        backbones=tuple(backbone or ()),
+        backbones=tuple(str(absolute_name(name)) for name in backbone or ()),
         heads=_heads(head or []),
         detector=detector or DEFAULT_DETECTOR,
         max_faces=max_faces,

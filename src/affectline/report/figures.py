@@ -115,7 +115,8 @@ def _expressions(track: Track, expressions: Sequence[Expression]) -> Chart:
             area = {"type": "scatter", "mode": "lines", "stackgroup": "p", "line": line, "fillcolor": colour}
             traces.append(area | shown)
     traces += _shading(track, (0.0, 1.0))
-    y_axis = {"range": [0, 1], "tickvals": [0, 0.5, 1], "ticktext": ["0", "0.5", "1"]}
+    y_axis: Spec = {"range": [0, 1], "tickvals": [0, 0.5, 1], "ticktext": ["0", "0.5", "1"]}
+    y_axis["ticklabeloverflow"] = "allow"  # the 1 stands at the very top
     return Chart("expressions", tuple(traces), _layout(grid, y_axis) | {"barmode": "stack"})
 
 

@@ -171,7 +171,9 @@ def sparkline(track: Track) -> str:
     x = (edges[:-1] + edges[1:]) / 2
     x = (x - edges[0]) / (edges[-1] - edges[0]) * SPARK_WIDTH
     middle = SPARK_HEIGHT / 2
-    parts = [f'<line x1="0" x2="{SPARK_WIDTH}" y1="{middle}" y2="{middle}" stroke="#999" stroke-width="0.5"/>']
+    # On paper of its own: the curves' colours are made for a light ground, and notebooks may be dark.
+    parts = [f'<rect width="{SPARK_WIDTH}" height="{SPARK_HEIGHT}" rx="3" fill="{LIGHT.panel}"/>']
+    parts.append(f'<line x1="0" x2="{SPARK_WIDTH}" y1="{middle}" y2="{middle}" stroke="#999" stroke-width="0.5"/>')
     for column, rgb in (("arousal", AROUSAL_RGB), ("valence", VALENCE_RGB)):
         y = middle - track.summary(column).mean * (middle - 2)
         parts += [_curve(x[a:b], y[a:b], to_hex(rgb)) for a, b in runs(np.isfinite(y))]

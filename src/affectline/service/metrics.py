@@ -17,7 +17,7 @@ from affectline.service.job_store import JobState, JobStore
 
 access_log = logging.getLogger("affectline.access")
 
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"})
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "WS"})
 _DELAYS_S: Final = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
 
 
@@ -62,14 +62,16 @@ class Watch:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on and note how it was answered."""
-        if scope["type"] != "http":
+        if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
         begun_s, status = time.perf_counter(), 500
 
         async def noted(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"] == "websocket.accept":
+                status = HTTPStatus.SWITCHING_PROTOCOLS
+            elif message["type"] in {"http.response.start", "websocket.http.response.start"}:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
@@ -79,7 +81,8 @@ class Watch:
         try:
             await self._app(scope, receive, noted)
         finally:
-            method = scope["method"] if scope["method"] in _METHODS else "other"
+            method = scope.get("method", "WS")
+            method = method if method in _METHODS else "other"
             route = getattr(scope.get("route"), "path", "none")
             metrics: Metrics = scope["app"].state.parts.metrics
             metrics.requests.labels(method, route, str(status)).inc()

@@ -17,6 +17,7 @@ from affectline.errors import OutputError
 from affectline.service.app import LOCK_NAME, LOCK_OWNER, create_app
 from affectline.service.file_lock import locked
 from affectline.service.live import LARGEST_FRAME_BYTES
+from affectline.service.model_check import check_models
 from affectline.service.settings import ServiceSettings
 
 logger = logging.getLogger(__name__)
@@ -35,8 +36,10 @@ def serve(settings: ServiceSettings, on_ready: Callable[[str], None], log_level:
 
     Raises:
         OutputError: the address is taken, or the folder cannot be used.
+        AffectlineError: a model cannot be used.
     """
     take_folder(settings)
+    check_models(settings.analysis)
     app = create_app(settings)
     config = uvicorn.Config(
         app,
@@ -110,12 +113,20 @@ def _log_config(level: str) -> dict[str, object]:
     """Return uvicorn's own configuration, with our loggers in it."""
     config: dict[str, object] = copy.deepcopy(LOGGING_CONFIG)
     loggers = config["loggers"]
+    config["filters"] = {"no refusals": {"()": _NoRefusals}}
     if isinstance(loggers, dict):
         # At the level of info it notes each WebSocket with the address of the client and the query.
-        loggers["uvicorn.error"] = {"level": "WARNING"}
+        loggers["uvicorn.error"] = {"level": "WARNING", "filters": ["no refusals"]}
         loggers["affectline"] = {
             "handlers": ["default"],
             "level": logging.getLevelName(level.upper()),
             "propagate": False,
         }
     return config
+
+
+class _NoRefusals(logging.Filter):
+    """Leaves out that a WebSocket was refused, which uvicorn takes for an error; our own log has it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "without completing handshake" not in record.msg

@@ -156,7 +156,6 @@ class Page {
       else if (this.wanted === null) this.show(video.currentTime);
       this.wanted = null;
     });
-    video.addEventListener("error", () => { $("unplayable").hidden = false; });
   }
 }
 
@@ -207,6 +206,10 @@ function showPicture(frame, name) {
 }
 
 function loadVideo() {
+  // A file that is not there is missed before this script runs, so looking now is needed beside listening.
+  const tell = () => { $("unplayable").hidden = !video.error; };
+  video.addEventListener("error", tell);
+  tell();
   const embedded = $("video-data");
   if (embedded) {
     const bytes = Uint8Array.from(atob(embedded.textContent), (letter) => letter.charCodeAt(0));
