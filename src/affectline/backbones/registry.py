@@ -62,7 +62,7 @@ _LITE0: Final = BackboneSpec(
     resize=(ResizeStep(Interpolation.AREA, 48), ResizeStep(Interpolation.LINEAR, 96)),
     # The photographs' side is 1.07 times the longer side of the reference box (docs/backbones.md).
     crop=CropPolicy(margin=0.07, square=True),
-    temperature=0.755,  # fitted by benchmarks/convert_bootstrap.py
+    temperature=0.755,  # fitted on the validation split (docs/backbones.md)
     training_data=ASSETS["lite0_ferplus"].training_data,
     licence=ASSETS["lite0_ferplus"].licence,
     version="bootstrap-2",
