@@ -15,7 +15,8 @@ ROOT = Path(affectline.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = [
-    {"errors", "labels", "records", "progress", "atomic_file", "json_records", "runtime", "process_memory"},
+    {"errors", "labels", "records", "progress", "atomic_file", "json_records", "runtime", "process_memory"}
+    | {"parent_pipe"},
     {
         "assets",
         "pipeline",
@@ -40,6 +41,10 @@ LAYERS = [
         "track_scores",
         "describe",
         "observe",
+        "raw_blocks",
+        "segment_spool",
+        "segment_worker",
+        "workers",
         "analysis",
         "doctor",
         "runtime_check",

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
 from affectline.describe import finish_settings, provenance_of
 from affectline.errors import InputError
+from affectline.faces.stretches import STRETCH_S
 from affectline.inputs import expand_inputs, open_input
 from affectline.models import Models, load_models
-from affectline.observe import Observer, RawBlock
+from affectline.observe import Observer, raw_rows_schema
 from affectline.options import AnalyzeOptions
 from affectline.postprocess.finish import finish
 from affectline.postprocess.streaming import StreamingFinisher
 from affectline.progress import ProgressHook, ignore_progress
+from affectline.raw_blocks import LinkedBlock, RawBlock, RowLinker
 from affectline.records import Frame
 from affectline.schema import raw_schema
 from affectline.timeline import Timeline
 from affectline.track_scores import LiveTracks, score_tracks
-from affectline.video import FrameSource, Sampling
+from affectline.video import FrameSource, Plan, VideoFile
+from affectline.workers import PARTS_PER_WORKER, SharedVideo, Sharing
+
+_log = logging.getLogger(__name__)
 
 
 def analyze(
@@ -41,14 +50,30 @@ def analyze(
     Raises:
         InputFileError: the input cannot be opened or has no picture (a `VideoError` where it is a video).
         InputError: the path stands for several inputs, or the sampling needs times that images do not have.
-        AffectlineError: any that `load_models` raises.
+        AffectlineError: any that `load_models` raises, or a worker was lost.
     """
     models = models or load_models(options)
     source = _open_one(path, options.sequence_fps)
-    observer = Observer(models, options.max_faces, options.detect_every, source.names)
-    blocks = observe_source(source, observer, options.sampling, on_progress=on_progress)
-    raw = pa.Table.from_batches([block.rows for block in blocks], observer.schema)
+    with TemporaryDirectory(prefix="affectline-") as folder:
+        sharing = Sharing(Path(folder), {}) if options.workers > 1 else None
+        blocks = observe_source(source, models, options, on_progress=on_progress, sharing=sharing)
+        raw = pa.Table.from_batches([block.rows for block in blocks], raw_rows_schema(models, source.names))
     return finish_timeline(raw, source, models, options)
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far an earlier run has come with an input.
+
+    Attributes:
+        frame: index of the last frame that it handled.
+        time_s: its time.
+        state: `LinkedBlock.state` behind it.
+    """
+
+    frame: int
+    time_s: float
+    state: str
 
 
 def _open_one(path: str | Path, sequence_fps: float | None) -> FrameSource:
@@ -62,25 +87,78 @@ def _open_one(path: str | Path, sequence_fps: float | None) -> FrameSource:
 
 def observe_source(
     source: FrameSource,
-    observer: Observer,
-    sampling: Sampling,
-    resume_after: tuple[int, float] | None = None,
+    models: Models,
+    options: AnalyzeOptions,
+    reached: Reached | None = None,
     on_progress: ProgressHook = ignore_progress,
-) -> Iterator[RawBlock]:
-    """Give the raw rows of an input, block by block.
+    sharing: Sharing | None = None,
+) -> Iterator[LinkedBlock]:
+    """Give the raw rows of an input, block by block; with workers, if it is a video that can be split.
 
     Args:
         source: where the frames come from.
-        observer: a fresh one, or one restored to where the last run stopped.
-        sampling: which frames.
-        resume_after: index and time of the last frame that an earlier run has handled.
-        on_progress: told after every block.
+        models: from `load_models` for the same options.
+        options: what to look for.
+        reached: how far an earlier run has come; None for a fresh start.
+        on_progress: told how many frames are done.
+        sharing: how workers share the work; None for none.
+
+    Raises:
+        AffectlineError: a worker was lost, or came upon any error of an analysis.
     """
+    after, state = (None, None) if reached is None else ((reached.frame, reached.time_s), reached.state)
+    plan = None if sharing is None else _plan(source, options, after)
+    if sharing is None or plan is None or not isinstance(source, VideoFile):
+        raw = _observe_alone(source, models, options, after, on_progress)
+    else:
+        raw = _observe_shared(source, plan, models, options, after, sharing, on_progress)
+    yield from RowLinker(options.max_faces, state).link_all(raw)
+
+
+def _observe_alone(
+    source: FrameSource,
+    models: Models,
+    options: AnalyzeOptions,
+    after: tuple[int, float] | None,
+    on_progress: ProgressHook,
+) -> Iterator[RawBlock]:
     info = source.info
-    frames = source.frames(sampling, resume_after)
-    for block in observer.observe(frames, 3 * info.width * info.height):
+    observer = Observer(models, options.max_faces, options.detect_every, source.names)
+    for block in observer.observe(source.frames(options.sampling, after), 3 * info.width * info.height):
         yield block
         on_progress(block.rows["frame"][-1].as_py() + 1, info.frame_count)
+
+
+def _plan(source: FrameSource, options: AnalyzeOptions, after: tuple[int, float] | None) -> Plan | None:
+    """Return how a video is split; None, said in a line, where it cannot be."""
+    problem = "only videos can be split"
+    if isinstance(source, VideoFile):
+        plan = source.segments(options.sampling, PARTS_PER_WORKER * options.workers, STRETCH_S, after)
+        if not plan.problem:
+            return plan
+        problem = plan.problem
+    _log.warning("%s: one worker instead of %d: %s", source.info.path, options.workers, problem)
+    return None
+
+
+def _observe_shared(
+    source: VideoFile,
+    plan: Plan,
+    models: Models,
+    options: AnalyzeOptions,
+    after: tuple[int, float] | None,
+    sharing: Sharing,
+    on_progress: ProgressHook,
+) -> Iterator[RawBlock]:
+    with closing(SharedVideo(source, plan, options, sharing, on_progress)) as shared:
+        for block in shared:
+            yield block
+            last = block.rows.slice(len(block.rows) - 1)
+            after = last["frame"][0].as_py(), last["time_s"][0].as_py()
+    if shared.problem:
+        done_s = 0.0 if after is None else after[1]
+        _log.warning("%s: one worker from %.1f s on: %s", source.info.path, done_s, shared.problem)
+        yield from _observe_alone(source, models, options, after, on_progress)
 
 
 def finish_timeline(raw: pa.Table, source: FrameSource, models: Models, options: AnalyzeOptions) -> Timeline:
@@ -118,6 +196,7 @@ class Analyzer:
     ) -> None:
         models = models or load_models(options)
         self._observer = Observer(models, options.max_faces, options.detect_every)
+        self._linker = RowLinker(options.max_faces)
         settings = finish_settings(options, models)
         self._scorer = LiveTracks(models)
         self._finisher = StreamingFinisher(raw_schema(models.expressions), settings, frame_interval_s)
@@ -131,7 +210,7 @@ class Analyzer:
             InputError: the frame's time lies before the last frame's.
             ShapeError: its index does not follow the last frame's.
         """
-        block = self._observer.observe_one(frame)
+        block = self._linker.link(self._observer.observe_one(frame))
         return self._finisher.push(self._scorer.push(pa.Table.from_batches([block.rows])))
 
     def flush(self) -> pa.Table:

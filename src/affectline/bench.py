@@ -18,7 +18,7 @@ from affectline.errors import InputError
 from affectline.inputs import expand_inputs, open_input
 from affectline.labels import Status
 from affectline.models import Models
-from affectline.observe import Observer
+from affectline.observe import Observer, raw_rows_schema
 from affectline.options import AnalyzeOptions
 from affectline.process_memory import MemorySampler
 from affectline.progress import ProgressHook, ignore_progress
@@ -156,9 +156,8 @@ def _open(path: Path) -> FrameSource:
 def _pass(path: Path, models: Models, options: AnalyzeOptions) -> _Pass:
     source = _open(path)
     began, began_cpu = time.perf_counter(), time.process_time()
-    observer = Observer(models, options.max_faces)
-    blocks = observe_source(source, observer, options.sampling)
-    raw = pa.Table.from_batches([block.rows for block in blocks], observer.schema)
+    blocks = observe_source(source, models, options)
+    raw = pa.Table.from_batches([block.rows for block in blocks], raw_rows_schema(models, source.names))
     if not len(raw):
         raise InputError(f"{path} has no frame that can be measured")
     timeline = finish_timeline(raw, source, models, options)
