@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeAlias
 
 import pyarrow as pa
 
@@ -26,7 +27,7 @@ from affectline.records import Frame
 from affectline.schema import raw_schema
 from affectline.timeline import Timeline
 from affectline.track_scores import LiveTracks, score_tracks
-from affectline.video import FrameSource, Plan, VideoFile
+from affectline.video import FrameSource, VideoFile
 from affectline.workers import PARTS_PER_WORKER, SharedVideo, Sharing
 
 _log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ def observe_source(
     reached: Reached | None = None,
     on_progress: ProgressHook = ignore_progress,
     sharing: Sharing | None = None,
-) -> Iterator[LinkedBlock]:
+) -> Generator[LinkedBlock, None, None]:
     """Give the raw rows of an input, block by block; with workers, if it is a video that can be split.
 
     Args:
@@ -107,58 +108,51 @@ def observe_source(
         AffectlineError: a worker was lost, or came upon any error of an analysis.
     """
     after, state = (None, None) if reached is None else ((reached.frame, reached.time_s), reached.state)
-    plan = None if sharing is None else _plan(source, options, after)
-    if sharing is None or plan is None or not isinstance(source, VideoFile):
-        raw = _observe_alone(source, models, options, after, on_progress)
-    else:
-        raw = _observe_shared(source, plan, models, options, after, sharing, on_progress)
-    yield from RowLinker(options.max_faces, state).link_all(raw)
+    observation = _Observation(source, models, options, on_progress)
+    raw = observation.alone(after) if sharing is None else observation.shared(sharing, after)
+    with closing(raw):
+        yield from RowLinker(options.max_faces, state).link_all(raw)
 
 
-def _observe_alone(
-    source: FrameSource,
-    models: Models,
-    options: AnalyzeOptions,
-    after: tuple[int, float] | None,
-    on_progress: ProgressHook,
-) -> Iterator[RawBlock]:
-    info = source.info
-    observer = Observer(models, options.max_faces, options.detect_every, source.names)
-    for block in observer.observe(source.frames(options.sampling, after), 3 * info.width * info.height):
-        yield block
-        on_progress(block.rows["frame"][-1].as_py() + 1, info.frame_count)
+RawBlocks: TypeAlias = "Generator[RawBlock, None, None]"
 
 
-def _plan(source: FrameSource, options: AnalyzeOptions, after: tuple[int, float] | None) -> Plan | None:
-    """Return how a video is split; None, said in a line, where it cannot be."""
-    problem = "only videos can be split"
-    if isinstance(source, VideoFile):
-        plan = source.segments(options.sampling, PARTS_PER_WORKER * options.workers, STRETCH_S, after)
-        if not plan.problem:
-            return plan
-        problem = plan.problem
-    _log.warning("%s: one worker instead of %d: %s", source.info.path, options.workers, problem)
-    return None
+@dataclass(frozen=True, slots=True)
+class _Observation:
+    """The raw blocks of an input, from behind the frame that an earlier run handled last (its index and time)."""
 
+    source: FrameSource
+    models: Models
+    options: AnalyzeOptions
+    on_progress: ProgressHook
 
-def _observe_shared(
-    source: VideoFile,
-    plan: Plan,
-    models: Models,
-    options: AnalyzeOptions,
-    after: tuple[int, float] | None,
-    sharing: Sharing,
-    on_progress: ProgressHook,
-) -> Iterator[RawBlock]:
-    with closing(SharedVideo(source, plan, options, sharing, on_progress)) as shared:
-        for block in shared:
+    def alone(self, after: tuple[int, float] | None) -> RawBlocks:
+        """Give them, from this process."""
+        info, options = self.source.info, self.options
+        observer = Observer(self.models, options.max_faces, options.detect_every, self.source.names)
+        for block in observer.observe(self.source.frames(options.sampling, after), 3 * info.width * info.height):
             yield block
-            last = block.rows.slice(len(block.rows) - 1)
-            after = last["frame"][0].as_py(), last["time_s"][0].as_py()
-    if shared.problem:
-        done_s = 0.0 if after is None else after[1]
-        _log.warning("%s: one worker from %.1f s on: %s", source.info.path, done_s, shared.problem)
-        yield from _observe_alone(source, models, options, after, on_progress)
+            self.on_progress(block.rows["frame"][-1].as_py() + 1, info.frame_count)
+
+    def shared(self, sharing: Sharing, after: tuple[int, float] | None) -> RawBlocks:
+        """Give them, from workers; those that workers cannot make from this process, and say so."""
+        problem = "only videos can be split"
+        if isinstance(self.source, VideoFile):
+            parts = PARTS_PER_WORKER * self.options.workers
+            plan = self.source.segments(self.options.sampling, parts, STRETCH_S, after)
+            problem = plan.problem
+            if not problem:
+                with closing(SharedVideo(self.source, plan, self.options, sharing, self.on_progress)) as shared:
+                    for block in shared:
+                        yield block
+                        last = block.rows.slice(len(block.rows) - 1)
+                        after = last["frame"][0].as_py(), last["time_s"][0].as_py()
+                problem = shared.problem
+        if problem:
+            from_s = 0.0 if after is None else after[1]
+            said = "%s: one worker instead of %d from %.1f s on: %s"
+            _log.warning(said, self.source.info.path, self.options.workers, from_s, problem)
+            yield from self.alone(after)
 
 
 def finish_timeline(raw: pa.Table, source: FrameSource, models: Models, options: AnalyzeOptions) -> Timeline:

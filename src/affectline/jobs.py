@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
@@ -33,6 +34,8 @@ from affectline.result_files import read_result
 from affectline.timeline import DEFAULT_FORMATS, FORMATS, Timeline
 from affectline.video import FrameSource, ReadReport, SourceInfo
 from affectline.workers import Sharing
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,9 @@ def run_jobs(
     if output.report:
         require_extra()
     make_folder(output.folder)
+    if open_opaque is not None and options.workers > 1:
+        _log.warning("one worker instead of %d: heads with a pickle are opened in one process only", options.workers)
+        options = replace(options, workers=1)
     models = load_models(options, open_opaque=open_opaque, keep_landmarks=output.save_landmarks)
     finish_settings(options, models)  # refuses heads that do not go together before any work is done
     index, results = JobIndex(output.folder), []

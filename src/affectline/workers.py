@@ -95,6 +95,8 @@ class SharedVideo:
         threads = max(1, (options.threads or cores()) // options.workers)
         first = request(self._spools[0], video.info.path, replace(options, threads=threads))
         self._crew = _Crew(waiting, done, json.dumps(first).encode(), count)
+        begin = plan.segments[0]
+        self._handled = begin.start.index if begin.after_frame is None else begin.after_frame + 1
 
     def __iter__(self) -> Iterator[RawBlock]:
         """Give the blocks of the segments, in order.
@@ -121,7 +123,7 @@ class SharedVideo:
         """Return what reading a segment gave, None where its frames must be read behind those before it."""
         total = self._video.info.frame_count
         while True:
-            self._on_progress(self._crew.frames, total)
+            self._on_progress(self._handled + self._crew.frames, total)
             outcome = self._crew.outcome(number, _TELL_EVERY_S)
             if isinstance(outcome, str):
                 self.problem = outcome
@@ -154,7 +156,7 @@ class _Crew:
         self._waiting = deque(waiting)
         self._outcomes: dict[int, SegmentReport | str] = dict(done)
         self._failure: AffectlineError | None = None
-        self._frames: dict[int, int] = {}
+        self._frames = {n: one.next_index - (one.first_index or one.next_index) for n, one in done.items()}
         self._is_closed = False
         self._news = threading.Condition()
         self._processes = [_start(first_message) for _ in range(count)]
@@ -167,7 +169,7 @@ class _Crew:
 
     @property
     def frames(self) -> int:
-        """How many frames the workers have analysed."""
+        """How many frames are analysed."""
         with self._news:
             return sum(self._frames.values())
 
@@ -235,7 +237,7 @@ class _Crew:
 
 def _start(first_message: bytes) -> subprocess.Popen[bytes]:
     environment = {"MALLOC_ARENA_MAX": "2", **os.environ}  # each thread would otherwise keep an arena of its own
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 - this interpreter and a constant
         [sys.executable, "-c", _START, json.dumps(sys.path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -264,10 +266,8 @@ def _receive(process: subprocess.Popen[bytes]) -> dict[str, JsonValue] | None:
 
 
 def _lost(exit_code: int) -> WorkerError:
-    if exit_code < 0:
-        how = f"was ended by {signal.Signals(-exit_code).name}"
-    else:
-        how = f"ended with exit code {exit_code}"
+    is_signal = exit_code < 0
+    how = f"was ended by {signal.Signals(-exit_code).name}" if is_signal else f"ended with exit code {exit_code}"
     return WorkerError(
         f"a worker {how}; if there was no memory left, give fewer --workers; --resume goes on where it stopped"
     )
@@ -275,6 +275,5 @@ def _lost(exit_code: int) -> WorkerError:
 
 def _failure(message: Mapping[str, JsonValue]) -> AffectlineError:
     """Return the error that a worker came upon."""
-    kind = getattr(errors, str(message["kind"]), None)
-    is_known = isinstance(kind, type) and issubclass(kind, AffectlineError)
-    return kind(message["error"]) if is_known else WorkerError(str(message["error"]))
+    kind, text = getattr(errors, str(message["kind"]), None), str(message["error"])
+    return kind(text) if isinstance(kind, type) and issubclass(kind, AffectlineError) else WorkerError(text)

@@ -198,6 +198,7 @@ class Linker:
         places = Places(self.max_faces)
         largest_first = sorted(seen, key=lambda track: -track.area)
         places.free(self._tracks, time_s, waits=waits)
+        places.give_way(self._tracks, largest_first)
         places.fill(self._tracks, largest_first)
         for track in largest_first:
             if track.is_followed and track.number is None:

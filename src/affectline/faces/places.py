@@ -86,6 +86,18 @@ class Places:
                 rival.is_followed = False
                 _follow(track)
 
+    def give_way(self, tracks: Sequence[Candidate], seen: Sequence[Candidate]) -> None:
+        """Take the place from a face that is not in sight where a clearly larger one is that waits for one.
+
+        For those who see only the faces that somebody else follows: there the larger one has had its time to wait, and
+        has taken the other's place.
+        """
+        waiting = [track for track in seen if not track.is_followed]
+        for track in tracks:
+            is_gone = track.is_followed and track not in seen
+            if is_gone and any(one.area >= TAKE_OVER_AREA * track.area for one in waiting):
+                track.is_followed = False
+
     def add(self, tracks: Sequence[Candidate], seen: Sequence[Candidate]) -> None:
         """Give as many places again to those in sight that might have had one before: none is clearly larger.
 

@@ -9,7 +9,6 @@ from typing import Final
 
 import av
 from av import Packet
-from av.stream import Stream
 from av.video.stream import VideoStream
 
 from affectline.video.opening import opened
@@ -17,8 +16,8 @@ from affectline.video.seeking import ONE_PICTURE_PER_PACKET, Start
 
 _CLEAN_UNITS: Final = {"h264": frozenset({5}), "hevc": frozenset({19, 20})}
 """NAL unit types of pictures from which on nothing refers to what came before: IDR. A key frame of H.264 may be a
-recovery point, from which pictures get whole little by little, and one of HEVC a CRA picture, behind which come pictures
-that need the ones before."""
+recovery point, from which pictures get whole little by little, one of HEVC a CRA picture, behind which come some that
+need the ones before."""
 
 _PICTURE_UNITS: Final = {"h264": range(1, 6), "hevc": range(32)}
 """NAL unit types of parts of pictures."""
@@ -72,7 +71,7 @@ class _Search:
         self._shown = 0
         self._first_pts: int | None = None
 
-    def take(self, packet: Packet[Stream]) -> bool:
+    def take(self, packet: Packet[VideoStream]) -> bool:
         """Take the next packet; return whether the ones behind it can be counted on."""
         pts = packet.pts
         if pts is None or packet.is_corrupt:
@@ -91,7 +90,7 @@ class _Search:
         self.last_pts = max(self.last_pts, pts)
         return True
 
-    def _is_clean(self, packet: Packet[Stream]) -> bool:
+    def _is_clean(self, packet: Packet[VideoStream]) -> bool:
         if self._codec not in _CLEAN_UNITS:
             return True
         kinds = (_kind(self._codec, header) for header in _headers(bytes(packet), self._length_size))
