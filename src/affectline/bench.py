@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +21,7 @@ from affectline.observe import Observer, raw_rows_schema
 from affectline.options import AnalyzeOptions
 from affectline.process_memory import MemorySampler
 from affectline.progress import ProgressHook, ignore_progress
+from affectline.runtime import cores
 from affectline.timeline import Timeline
 from affectline.video import FrameSource
 
@@ -119,7 +119,7 @@ def measure(
         device=provenance.device,
         precision=provenance.precision,
         action_units=models.landmarks is not None,
-        cores=_cores(),
+        cores=cores(),
         start_up_s=start_up_s,
         frames=frames,
         faces=faces,
@@ -173,10 +173,3 @@ def _latencies_ms(source: FrameSource, models: Models, options: AnalyzeOptions, 
         observer.observe_one(frame)
         found.append(1000 * (time.perf_counter() - began))
     return found
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

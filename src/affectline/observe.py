@@ -62,7 +62,7 @@ class Observer:
         models: what to run.
         max_faces: follow the N largest faces only.
         detect_every: of so many sampled frames at least one is searched for faces; None leaves it open, see
-            `faces.finder.FaceFinder`. The first of each block always is.
+            `faces.finder.FaceFinder`. The first of each stretch always is (`faces.stretches`).
         names: file names by frame index; given for independent images, which are not tracked.
     """
 

@@ -26,6 +26,7 @@ from affectline.options import AnalyzeOptions
 from affectline.parent_pipe import LENGTH
 from affectline.progress import ProgressHook
 from affectline.raw_blocks import RawBlock
+from affectline.runtime import cores
 from affectline.segment_spool import SegmentSpool
 from affectline.segment_worker import request
 from affectline.video import Plan, Segment, SegmentReport, VideoFile
@@ -54,13 +55,6 @@ class Sharing:
     folder: Path
     settings: Mapping[str, str]
     keeps_landmarks: bool = False
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class SharedVideo:
