@@ -69,9 +69,10 @@ def two_faces(shown: list[UInt8Array]) -> Iterator[tuple[float, UInt8Array]]:
     hidden = scenery((SIZE_WH[0] // 2, SIZE_WH[1]))
     for k in range(150):
         time_s = float(k / RATE)
-        left = cv2.resize(shown[k % len(shown)][:, 100:260], (160, 180))
+        left = hidden.copy()
+        left[20:160] = cv2.resize(shown[k % len(shown)][:, 110:315], (160, 140))
         is_away = STRETCH_S - 0.4 <= time_s < STRETCH_S + 0.3
-        right = left[:, ::-1] if time_s < 2 * STRETCH_S else hidden
+        right = left if time_s < 2 * STRETCH_S else hidden
         yield time_s, np.ascontiguousarray(np.hstack([hidden if is_away else left, right]))
 
 
