@@ -21,7 +21,7 @@ from affectline.observe import Observer, raw_rows_schema
 from affectline.options import AnalyzeOptions
 from affectline.process_memory import MemorySampler
 from affectline.progress import ProgressHook, ignore_progress
-from affectline.runtime import cores
+from affectline.runtime import usable_cores
 from affectline.timeline import Timeline
 from affectline.video import FrameSource
 
@@ -119,7 +119,7 @@ def measure(
         device=provenance.device,
         precision=provenance.precision,
         action_units=models.landmarks is not None,
-        cores=cores(),
+        cores=usable_cores(),
         start_up_s=start_up_s,
         frames=frames,
         faces=faces,

@@ -212,8 +212,9 @@ class _Block:
 
     def _trail(self) -> Trail:
         first = self._frames[0]
-        intact = [item.thumbnail for item in self._frames if not item.frame.is_corrupt]
-        ends = [_plain_rows(thumbnail) for thumbnail in (intact[:1] + intact[-1:]) if thumbnail is not None]
+        unseen = {item.frame.index for item in self._frames if item.frame.is_corrupt}
+        thumbnails = [item.thumbnail for item in self._frames if item.frame.index not in unseen]
+        ends = [_plain_rows(thumbnail) for thumbnail in (thumbnails[:1] + thumbnails[-1:]) if thumbnail is not None]
         looks: dict[str, list[NDArray[np.float64]]] = {}
         for row in self._rows:
             if row.face is not None and row.face.look is not None:
@@ -221,6 +222,7 @@ class _Block:
         return Trail(
             first.begins_stretch,
             first.frame_wh,
+            tuple(sorted(unseen)),
             tuple(item.frame.index for item in self._frames if item.begins_scene),
             ends[0] if ends else None,
             ends[-1] if ends else None,

@@ -27,14 +27,16 @@ class Trail:
     Attributes:
         begins_stretch: the block is the first of a stretch.
         frame_wh: width and height of the frames in pixels.
+        unseen: the frames in which nobody looked for faces, such as corrupt ones; they say nothing of the tracks.
         scenes: the frames that begin a new scene within the stretch.
-        first_thumbnail: of the first frame that is not corrupt; None where there is none, or nobody looks for faces.
+        first_thumbnail: of the first frame that was looked at; None where there is none, or nobody looks for faces.
         last_thumbnail: likewise, of the last.
         looks: first and last look of each track, by its number in the stretch.
     """
 
     begins_stretch: bool
     frame_wh: tuple[int, ...] = (0, 0)
+    unseen: tuple[int, ...] = ()
     scenes: tuple[int, ...] = ()
     first_thumbnail: tuple[tuple[float, ...], ...] | None = None
     last_thumbnail: tuple[tuple[float, ...], ...] | None = None
@@ -70,10 +72,11 @@ class RawBlock:
             return self
         place = self.rows.schema.get_field_index("frame")
         numbers = pc.add(self.rows.column(place), shift).cast(self.rows.schema.field(place).type)
-        scenes = tuple(frame + shift for frame in self.trail.scenes)
+        trail = self.trail
+        unseen, scenes = (tuple(frame + shift for frame in frames) for frames in (trail.unseen, trail.scenes))
         landmarks = [(frame + shift, track, marks) for frame, track, marks in self.landmarks]
         rows = self.rows.set_column(place, self.rows.schema.field(place), numbers)
-        return RawBlock(rows, replace(self.trail, scenes=scenes), landmarks)
+        return RawBlock(rows, replace(trail, unseen=unseen, scenes=scenes), landmarks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,7 @@ class RowLinker:
         rows, trail = block.rows, block.trail
         self._begins_stretch |= trail.begins_stretch
         if trail.first_thumbnail is None:
-            return LinkedBlock(rows, "", block.landmarks)  # independent images, crops, or nothing but damage
+            return LinkedBlock(rows, "", block.landmarks)  # independent images, crops, or nothing was seen
         tracks: list[int | None] = rows["track_id"].to_pylist()
         numbers = self._numbers(block, tracks)
         frames = rows["frame"].to_pylist()
@@ -147,10 +150,10 @@ class RowLinker:
         frames, times_s = rows["frame"].to_numpy(), rows["time_s"].to_numpy()
         boxes = np.stack([rows[name].to_numpy(zero_copy_only=False) for name in BOX_COLUMNS], axis=1)
         numbers: list[int | None] = [None] * len(rows)
-        looks, scenes = _looks_by_row(trail, tracks), set(trail.scenes)
-        intact = [group for group in _by_frame(frames) if rows["status"][group[0]].as_py() != Status.ERROR.value]
-        thumbnails = {len(intact) - 1: trail.last_thumbnail, 0: trail.first_thumbnail}
-        for place, group in enumerate(intact):
+        looks, unseen, scenes = _looks_by_row(trail, tracks), set(trail.unseen), set(trail.scenes)
+        seen = [group for group in _by_frame(frames) if int(frames[group[0]]) not in unseen]
+        thumbnails = {len(seen) - 1: trail.last_thumbnail, 0: trail.first_thumbnail}
+        for place, group in enumerate(seen):
             here = [row for row in group if tracks[row] is not None]
             thumbnail = thumbnails.get(place)
             sighting = Sighting(

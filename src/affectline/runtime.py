@@ -93,7 +93,7 @@ class Runtime:
 DEFAULT_RUNTIME: Final = Runtime()
 
 
-def cores() -> int:
+def usable_cores() -> int:
     """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

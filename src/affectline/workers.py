@@ -26,7 +26,7 @@ from affectline.options import AnalyzeOptions
 from affectline.parent_pipe import LENGTH
 from affectline.progress import ProgressHook
 from affectline.raw_blocks import RawBlock
-from affectline.runtime import cores
+from affectline.runtime import usable_cores
 from affectline.segment_spool import SegmentSpool
 from affectline.segment_worker import request
 from affectline.video import Plan, Segment, SegmentReport, VideoFile
@@ -86,7 +86,7 @@ class SharedVideo:
         done = {number: report for number, spool in enumerate(self._spools) if (report := spool.finished())}
         waiting = [(number, spool.segment) for number, spool in enumerate(self._spools) if number not in done]
         count = min(options.workers, len(waiting))
-        threads = max(1, (options.threads or cores()) // options.workers)
+        threads = max(1, (options.threads or usable_cores()) // options.workers)
         first = request(self._spools[0], video.info.path, replace(options, threads=threads))
         self._crew = _Crew(waiting, done, json.dumps(first).encode(), count)
         begin = plan.segments[0]
