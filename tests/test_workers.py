@@ -25,7 +25,7 @@ from affectline.errors import WorkerError
 from affectline.faces.stretches import STRETCH_S
 from affectline.inputs import expand_inputs
 from affectline.job_index import JobResult
-from affectline.jobs import PART_NAME, SEGMENTS_NAME, OutputOptions, run_jobs
+from affectline.jobs import SEGMENTS_NAME, OutputOptions, run_jobs
 from affectline.landmark_file import read_landmarks
 from affectline.models import Models, load_models
 from affectline.records import UInt8Array
@@ -83,10 +83,12 @@ def of_variable_rate(shown: list[UInt8Array]) -> Iterator[tuple[float, UInt8Arra
         time_s += (0.05, 0.3, 0.17, 0.1)[k % 4]
 
 
+BORDERED = ("closed", "two faces", "variable rate", "damaged")
 CLIPS: dict[str, Callable[[Path, list[UInt8Array]], Path]] = {
     "closed": lambda p, shown: encode(p / "closed.mp4", one_face(shown), g="20", bf="3", b_strategy="0"),
     "two faces": lambda p, shown: encode(p / "two.mp4", two_faces(shown), g="13"),
     "variable rate": lambda p, shown: encode(p / "variable.mkv", of_variable_rate(shown), g="24", bf="2"),
+    "long": lambda p, shown: encode(p / "long.mp4", one_face(shown, 240), g="20"),
     "damaged": lambda p, shown: damaged(encode(p / "damaged.mkv", one_face(shown), g="15")),
 }
 
@@ -168,7 +170,7 @@ def table_in(out: Path, path: Path) -> Timeline:
 
 
 class TestEqualsOneWorker:
-    @pytest.mark.parametrize("name", CLIPS)
+    @pytest.mark.parametrize("name", BORDERED)
     @pytest.mark.parametrize("workers", [2, 3])
     def test_on_every_kind_of_clip(
         self, name: str, workers: int, clip: Callable[[str], Path], models: Models, caplog: pytest.LogCaptureFixture
@@ -179,7 +181,7 @@ class TestEqualsOneWorker:
         if name == "two faces":
             assert alone.track_ids == (1, 2)
             gap = alone.table.filter(pa.compute.equal(alone.table["status"], "interpolated"))
-            assert {STRETCH_S - 0.4 < t < STRETCH_S + 0.3 for t in gap["time_s"].to_pylist()} == {True}
+            assert sum(STRETCH_S - 0.4 < t < STRETCH_S + 0.3 for t in gap["time_s"].to_pylist()) == 4
         if name == "damaged":
             assert alone.provenance.problem is not None
 
@@ -271,15 +273,14 @@ class TestInterrupted:
     def test_a_killed_worker_is_a_failure_that_can_be_gone_on_from(
         self, clip: Callable[[str], Path], tmp_path: Path
     ) -> None:
-        path, killed = clip("closed"), list[int]()
+        path = clip("closed")
 
-        def kill_one(done: int) -> None:
-            if not killed and done > 60:
-                killed.append(workers_of(os.getpid())[0])
-                os.kill(killed[0], signal.SIGKILL)
+        def kill(done: int) -> None:
+            for worker in workers_of(os.getpid()) if done else ():
+                os.kill(worker, signal.SIGKILL)
 
         options = replace(PLAIN, workers=2)
-        result = run(path, tmp_path, options, Watcher(kill_one))
+        result = run(path, tmp_path, options, Watcher(kill))
         assert result.status == "failed"
         assert "a worker was ended by SIGKILL" in result.message
         assert workers_of(os.getpid()) == []
@@ -322,14 +323,14 @@ class TestInterrupted:
 
     @linux
     def test_kill_9_and_resume(self, clip: Callable[[str], Path], tmp_path: Path) -> None:
-        path = clip("closed")
+        path = clip("long")
         command = [sys.executable, "-m", "affectline", "analyze", str(path), "-o", str(tmp_path), "--workers", "2"]
         command += ["--no-au", "--no-video", "--format", "parquet", "--threads", "2"]
         first = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        segments = tmp_path / "closed" / SEGMENTS_NAME
-        while not list(segments.glob("*.json")) and not (tmp_path / "closed" / PART_NAME).stat().st_size > 20_000:
+        segments = tmp_path / "long" / SEGMENTS_NAME
+        while not list(segments.glob("*.json")):
             assert first.poll() is None
-            time.sleep(0.05)
+            time.sleep(0.02)
         children = workers_of(first.pid)
         assert len(children) == 2
         first.kill()
