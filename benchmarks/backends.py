@@ -24,7 +24,7 @@ from affectline.assets import fetch
 from affectline.backbones import DEFAULT_BACKBONE, Backbone, load_backbone
 from affectline.errors import AffectlineError
 from affectline.faces.crops import crop_face
-from affectline.faces.finder import FaceFinder
+from affectline.faces.follower import FaceFollower
 from affectline.faces.registry import DEFAULT_DETECTOR, load_detector
 from affectline.heads.pretrained import expression_probabilities
 from affectline.images import open_images
@@ -97,9 +97,9 @@ def _probabilities(backbone: Backbone, inputs: np.ndarray) -> np.ndarray:
 
 def demo_crops(backbone: Backbone) -> list[UInt8Array]:
     """Return the face in every 10th frame of the demo clip, as the backbone gets it."""
-    finder = FaceFinder(load_detector(DEFAULT_DETECTOR))
+    follower = FaceFollower(load_detector(DEFAULT_DETECTOR))
     frames: list[Frame] = list(read_frames(fetch("demo_clip"), Sampling(every=EVERY)))
-    found = [(frame.rgb, face.box_xyxy) for frame in frames for face in finder.find(frame)]
+    found = [(frame.rgb, face.box_xyxy) for frame in frames for face in follower.find(frame)]
     return [crop_face(rgb, box, backbone.spec.crop) for rgb, box in found]
 
 

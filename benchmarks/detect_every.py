@@ -17,7 +17,7 @@ import numpy as np
 
 from affectline.assets import fetch
 from affectline.faces.blazeface import BlazeFace
-from affectline.faces.finder import FaceFinder
+from affectline.faces.follower import FaceFollower
 from affectline.faces.reference import overlaps
 from affectline.inputs import expand_inputs, open_input
 from affectline.records import Face, Frame
@@ -58,9 +58,9 @@ def panned(frames: list[Frame]) -> list[Frame]:
 
 def find(frames: list[Frame], every: int | None) -> tuple[list[list[Face]], float]:
     """Return the faces of each frame and the processor milliseconds per frame."""
-    finder = FaceFinder(BlazeFace(fetch("face_landmarker")), None, every)
+    follower = FaceFollower(BlazeFace(fetch("face_landmarker")), None, every)
     begun_s = time.thread_time()
-    faces = [finder.find(frame) for frame in frames]
+    faces = [follower.find(frame) for frame in frames]
     return faces, 1000 * (time.thread_time() - begun_s) / len(frames)
 
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from affectline.assets import fetch
 from affectline.faces.blazeface import BlazeFace
-from affectline.faces.finder import FaceFinder
+from affectline.faces.follower import FaceFollower
 from affectline.faces.landmarks import LandmarkNetwork, LandmarkReader
 from affectline.faces.mesh import BLENDSHAPES, MESH_POINTS
 from affectline.heads.action_units import RULES
@@ -128,12 +128,12 @@ def reference(python: Path, task_file: Path, frames: list[Frame]) -> Readings:
 
 def ours(task_file: Path, frames: list[Frame]) -> Readings:
     """Return what affectline reads."""
-    finder = FaceFinder(BlazeFace(task_file), max_faces=1)
+    follower = FaceFollower(BlazeFace(task_file), max_faces=1)
     reader = LandmarkReader(LandmarkNetwork(task_file))
     points = np.full((len(frames), MESH_POINTS, 3), np.nan, np.float32)
     blendshapes = np.full((len(frames), len(BLENDSHAPES)), np.nan, np.float32)
     for number, frame in enumerate(frames):
-        for landmarks in reader.read(frame.rgb, finder.find(frame)):
+        for landmarks in reader.read(frame.rgb, follower.find(frame)):
             if landmarks is not None:
                 points[number], blendshapes[number] = landmarks.points, landmarks.blendshapes
     return Readings(points, blendshapes)

@@ -13,8 +13,8 @@ import affectline
 import clips
 from affectline import AnalyzeOptions, Analyzer, Sampling, Smoothing, Timeline, analyze, read_frames
 from affectline.analysis import load_models
-from affectline.errors import InputError, ResumeError
-from affectline.observe import Models, Observer
+from affectline.errors import InputError
+from affectline.models import Models
 from faces_on_video import scenery, write_video
 
 
@@ -185,9 +185,3 @@ def test_a_folder_of_several_videos_is_too_much_for_one_call(tmp_path: Path) -> 
 def test_max_faces_must_be_positive() -> None:
     with pytest.raises(InputError, match="max_faces must be at least 1, got 0"):
         AnalyzeOptions(max_faces=0)
-
-
-@pytest.mark.parametrize("state", ["{", "[]", "{}", '{"finder": {}, "landmarks": {}}', '{"finder": null}'])
-def test_what_is_no_state_is_not_gone_on_from(models: Models, state: str) -> None:
-    with pytest.raises(ResumeError, match=r"not the state of an analysis .*; leave out --resume to start anew"):
-        Observer(models, state=state)

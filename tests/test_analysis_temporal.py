@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from affectline import AnalyzeOptions, Analyzer, Frame, Sampling, Smoothing, Tim
 from affectline.analysis import load_models, observe_source
 from affectline.errors import InputError
 from affectline.extract import ExtractOptions, extract_all, find_sources, load_extractor
+from affectline.faces.stretches import STRETCH_S
 from affectline.features import FeaturePart, FeatureTable
 from affectline.features.store import FeatureStore
 from affectline.heads.blend import BlendHead, joint_backbones
@@ -25,7 +27,7 @@ from affectline.job_index import JobResult
 from affectline.jobs import PART_NAME, OutputOptions, run_jobs
 from affectline.labels import Task
 from affectline.models import Models
-from affectline.observe import BLOCK_FRAMES, Observer
+from affectline.observe import raw_rows_schema
 from affectline.part import read_part
 from affectline.track_scores import score_tracks
 from faces_on_video import scenery, write_video
@@ -163,9 +165,8 @@ def observe(path: Path, chosen: AnalyzeOptions, every: int = 1) -> tuple[pa.Tabl
     """Return the raw rows of a video, and the models that made them."""
     models = load_models(chosen)
     (item,) = expand_inputs([path], None)
-    observer = Observer(models)
-    blocks = observe_source(open_input(item, None), observer, Sampling(every))
-    return pa.Table.from_batches([block.rows for block in blocks], observer.schema), models
+    blocks = observe_source(open_input(item, None), models, AnalyzeOptions(sampling=Sampling(every)))
+    return pa.Table.from_batches([block.rows for block in blocks], raw_rows_schema(models, None)), models
 
 
 def test_images_are_scored_alone(clip: Path, table: FeatureTable, tmp_path: Path) -> None:
@@ -230,7 +231,8 @@ class Killed:
 
 def test_a_resumed_run_equals_an_unbroken_one(clip: Path, table: FeatureTable, tmp_path: Path) -> None:
     chosen = options(tmp_path, head_on(table, "gru", False))
-    inputs = expand_inputs([clip], None)
+    slow = write_video(tmp_path / "clip.mp4", (frame.rgb for frame in read_frames(clip)), Fraction(5))
+    inputs = expand_inputs([slow], None)
 
     def run(folder: str, killed: Killed, *, resume: bool = False) -> None:
         saving = OutputOptions(tmp_path / folder, ("parquet",), annotate=False, resume=resume)
@@ -238,10 +240,10 @@ def test_a_resumed_run_equals_an_unbroken_one(clip: Path, table: FeatureTable, t
 
     run("whole", Killed(None))
     with pytest.raises(KeyboardInterrupt):
-        run("broken", Killed(BLOCK_FRAMES))
+        run("broken", Killed(51))
     part = read_part(tmp_path / "broken" / "clip" / PART_NAME)
     assert part is not None
-    assert len(part.rows["encoded_va"]) == BLOCK_FRAMES
+    assert len(part.rows["encoded_va"]) == 5 * STRETCH_S
     run("broken", Killed(None), resume=True)
     whole, broken = (
         Timeline.from_parquet(tmp_path / name / "clip" / "timeline.parquet") for name in ("whole", "broken")

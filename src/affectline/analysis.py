@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from affectline.describe import finish_settings, provenance_of
 from affectline.errors import InputError
+from affectline.faces.stretches import STRETCH_S
 from affectline.inputs import expand_inputs, open_input
 from affectline.models import Models, load_models
-from affectline.observe import Observer, RawBlock
+from affectline.observe import Observer, raw_rows_schema
 from affectline.options import AnalyzeOptions
 from affectline.postprocess.finish import finish
 from affectline.postprocess.streaming import StreamingFinisher
 from affectline.progress import ProgressHook, ignore_progress
+from affectline.raw_blocks import LinkedBlock, RawBlock, RowLinker
 from affectline.records import Frame
 from affectline.schema import ASKED_COLUMN, raw_schema
 from affectline.timeline import Timeline
 from affectline.track_scores import LiveTracks, score_tracks
-from affectline.video import FrameSource, Sampling
+from affectline.video import FrameSource, VideoFile
+from affectline.workers import PARTS_PER_WORKER, SharedVideo, Sharing
+
+_log = logging.getLogger(__name__)
 
 
 def analyze(
@@ -42,14 +52,30 @@ def analyze(
     Raises:
         InputFileError: the input cannot be opened or has no picture (a `VideoError` where it is a video).
         InputError: the path stands for several inputs, or the sampling needs times that images do not have.
-        AffectlineError: any that `load_models` raises.
+        AffectlineError: any that `load_models` raises, or a worker was lost.
     """
     models = models or load_models(options)
     source = _open_one(path, options.sequence_fps)
-    observer = Observer(models, options.max_faces, options.detect_every, source.names, stride_s=options.stride_s)
-    blocks = observe_source(source, observer, options.sampling, on_progress=on_progress)
-    raw = pa.Table.from_batches([block.rows for block in blocks], observer.schema)
+    with TemporaryDirectory(prefix="affectline-") as folder:
+        sharing = Sharing(Path(folder), {}) if options.workers > 1 else None
+        blocks = observe_source(source, models, options, on_progress=on_progress, sharing=sharing)
+        raw = pa.Table.from_batches([block.rows for block in blocks], raw_rows_schema(models, source.names))
     return finish_timeline(raw, source, models, options)
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far an earlier run has come with an input.
+
+    Attributes:
+        frame: index of the last frame that it handled.
+        time_s: its time.
+        state: `LinkedBlock.state` behind it.
+    """
+
+    frame: int
+    time_s: float
+    state: str
 
 
 def _open_one(path: str | Path, sequence_fps: float | None) -> FrameSource:
@@ -63,25 +89,71 @@ def _open_one(path: str | Path, sequence_fps: float | None) -> FrameSource:
 
 def observe_source(
     source: FrameSource,
-    observer: Observer,
-    sampling: Sampling,
-    resume_after: tuple[int, float] | None = None,
+    models: Models,
+    options: AnalyzeOptions,
+    reached: Reached | None = None,
     on_progress: ProgressHook = ignore_progress,
-) -> Iterator[RawBlock]:
-    """Give the raw rows of an input, block by block.
+    sharing: Sharing | None = None,
+) -> Generator[LinkedBlock, None, None]:
+    """Give the raw rows of an input, block by block; with workers, if it is a video that can be split.
 
     Args:
         source: where the frames come from.
-        observer: a fresh one, or one restored to where the last run stopped.
-        sampling: which frames.
-        resume_after: index and time of the last frame that an earlier run has handled.
-        on_progress: told after every block.
+        models: from `load_models` for the same options.
+        options: what to look for.
+        reached: how far an earlier run has come; None for a fresh start.
+        on_progress: told how many frames are done.
+        sharing: how workers share the work; None for none.
+
+    Raises:
+        AffectlineError: a worker was lost, or came upon any error of an analysis.
     """
-    info = source.info
-    frames = source.frames(sampling, resume_after)
-    for block in observer.observe(frames, 3 * info.width * info.height):
-        yield block
-        on_progress(block.rows["frame"][-1].as_py() + 1, info.frame_count)
+    after, state = (None, None) if reached is None else ((reached.frame, reached.time_s), reached.state)
+    observation = _Observation(source, models, options, on_progress)
+    raw = observation.alone(after) if sharing is None else observation.shared(sharing, after)
+    with closing(raw):
+        yield from RowLinker(options.max_faces, state).link_all(raw)
+
+
+RawBlocks: TypeAlias = "Generator[RawBlock, None, None]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Observation:
+    """The raw blocks of an input, from behind the frame that an earlier run handled last (its index and time)."""
+
+    source: FrameSource
+    models: Models
+    options: AnalyzeOptions
+    on_progress: ProgressHook
+
+    def alone(self, after: tuple[int, float] | None) -> RawBlocks:
+        """Give them, from this process."""
+        info, options = self.source.info, self.options
+        observer = Observer(self.models, options.max_faces, options.detect_every, self.source.names, options.stride_s)
+        for block in observer.observe(self.source.frames(options.sampling, after), 3 * info.width * info.height):
+            yield block
+            self.on_progress(block.rows["frame"][-1].as_py() + 1, info.frame_count)
+
+    def shared(self, sharing: Sharing, after: tuple[int, float] | None) -> RawBlocks:
+        """Give them, from workers; those that workers cannot make from this process, and say so."""
+        problem = "only videos can be split"
+        if isinstance(self.source, VideoFile):
+            parts = PARTS_PER_WORKER * self.options.workers
+            plan = self.source.segments(self.options.sampling, parts, STRETCH_S, after)
+            problem = plan.problem
+            if not problem:
+                with closing(SharedVideo(self.source, plan, self.options, sharing, self.on_progress)) as shared:
+                    for block in shared:
+                        yield block
+                        last = block.rows.slice(len(block.rows) - 1)
+                        after = last["frame"][0].as_py(), last["time_s"][0].as_py()
+                problem = shared.problem
+        if problem:
+            from_s = 0.0 if after is None else after[1]
+            said = "%s: one worker instead of %d from %.1f s on: %s"
+            _log.warning(said, self.source.info.path, self.options.workers, from_s, problem)
+            yield from self.alone(after)
 
 
 def finish_timeline(raw: pa.Table, source: FrameSource, models: Models, options: AnalyzeOptions) -> Timeline:
@@ -121,6 +193,7 @@ class Analyzer:
     ) -> None:
         models = models or load_models(options)
         self._observer = Observer(models, options.max_faces, options.detect_every, stride_s=options.stride_s)
+        self._linker = RowLinker(options.max_faces)
         settings = finish_settings(options, models)
         self._scorer = LiveTracks(models)
         self._finisher = StreamingFinisher(raw_schema(models.expressions), settings, frame_interval_s)
@@ -134,7 +207,7 @@ class Analyzer:
             InputError: the frame's time lies before the last frame's.
             ShapeError: its index does not follow the last frame's.
         """
-        block = self._observer.observe_one(frame)
+        block = self._linker.link(self._observer.observe_one(frame))
         return self._finisher.push(self._scorer.push(pa.Table.from_batches([block.rows])))
 
     def flush(self) -> pa.Table:

@@ -47,5 +47,9 @@ class MissingExtraError(AffectlineError, ImportError):
     """An optional dependency is needed for what was asked; the message names the command that installs it."""
 
 
+class WorkerError(AffectlineError, RuntimeError):
+    """A worker process ended before its work was done: it was killed, or there was no memory left for it."""
+
+
 class ResumeError(AffectlineError, ValueError):
     """A partial result cannot be continued with the settings that were given."""

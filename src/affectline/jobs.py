@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from affectline import __version__
-from affectline.analysis import finish_timeline, observe_source
+from affectline.analysis import Reached, finish_timeline, observe_source
 from affectline.describe import finish_settings, provenance_of
 from affectline.errors import AffectlineError, InputError, OutputError
 from affectline.heads.head_file import OpaqueOpener
@@ -20,9 +22,9 @@ from affectline.inputs import Input, local_copy, open_input
 from affectline.job_index import JobIndex, JobResult
 from affectline.landmark_file import LandmarkWriter
 from affectline.models import Models, load_models
-from affectline.observe import Observer, raw_rows_schema
+from affectline.observe import raw_rows_schema
 from affectline.options import AnalyzeOptions
-from affectline.part import PartContents, PartWriter, resume_part
+from affectline.part import PartContents, PartWriter, part_batches, resume_part
 from affectline.remote import remote_status
 from affectline.report.annotate import annotate_video
 from affectline.report.notebook import caption_of
@@ -31,6 +33,9 @@ from affectline.report.plot import plot_timeline
 from affectline.result_files import read_result
 from affectline.timeline import DEFAULT_FORMATS, FORMATS, Timeline
 from affectline.video import FrameSource, ReadReport, SourceInfo
+from affectline.workers import Sharing
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ class Reporter(Protocol):
 
 
 PART_NAME, VIDEO_NAME, LANDMARKS_NAME = "timeline.part.arrow", "annotated.mp4", "landmarks.arrow"
+SEGMENTS_NAME = "segments.part"
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
@@ -101,6 +107,9 @@ def run_jobs(
     if output.report:
         require_extra()
     make_folder(output.folder)
+    if open_opaque is not None and options.workers > 1:
+        _log.warning("one worker instead of %d: heads with a pickle are opened in one process only", options.workers)
+        options = replace(options, workers=1)
     models = load_models(options, open_opaque=open_opaque, keep_landmarks=output.save_landmarks)
     finish_settings(options, models)  # refuses heads that do not go together before any work is done
     index, results = JobIndex(output.folder), []
@@ -226,37 +235,40 @@ class _Job:
     def _observe(self) -> pa.Table:
         """Return the raw rows of the input, keeping them on disk while they grow."""
         schema = raw_rows_schema(self.models, self.source.names)
-        part, earlier = self._open_part(schema)
-        state, after = (None, None) if earlier is None else (earlier.state, _last_frame(earlier))
-        asked = self.options
-        observer = Observer(
-            self.models, asked.max_faces, asked.detect_every, self.source.names, state, stride_s=asked.stride_s
-        )
-        rows = [] if earlier is None else earlier.rows.to_batches()
+        part, reached = self._open_part(schema)
         with ExitStack() as stack:
             stack.enter_context(part)
             marks = None
             if self.output.save_landmarks:
-                kept = None if after is None else after[0]
+                kept = None if reached is None else reached.frame
                 marks = stack.enter_context(LandmarkWriter(self.folder / LANDMARKS_NAME, kept))
             advance = partial(self.reporter.advance, "frames")
-            for block in observe_source(self.source, observer, self.options.sampling, after, advance):
+            sharing = self._sharing()
+            blocks = observe_source(self.source, self.models, self.options, reached, advance, sharing)
+            for block in stack.enter_context(closing(blocks)):
                 if marks is not None:
                     marks.write(block.landmarks)
-                # The last block of an input ends where no later run could go on; the run that made it finishes it.
-                if block.state:
-                    part.write(block.rows, block.state)
-                rows.append(block.rows)
+                part.write(block.rows, block.state)
             if marks is not None:
                 marks.finish()
-        return pa.Table.from_batches(rows, schema)
+        if sharing is not None:
+            shutil.rmtree(sharing.folder, ignore_errors=True)
+        return pa.Table.from_batches([rows for rows, _ in part_batches(self.folder / PART_NAME)], schema)
 
-    def _open_part(self, schema: pa.Schema) -> tuple[PartWriter, PartContents | None]:
+    def _sharing(self) -> Sharing | None:
+        folder = self.folder / SEGMENTS_NAME
+        if not self.output.resume:
+            shutil.rmtree(folder, ignore_errors=True)
+        if self.options.workers == 1:
+            return None
+        return Sharing(folder, self._settings(), self.output.save_landmarks)
+
+    def _open_part(self, schema: pa.Schema) -> tuple[PartWriter, Reached | None]:
         path, settings = self.folder / PART_NAME, self._settings()
         if not self.output.resume:
             return PartWriter(path, schema, settings), None
         writer, contents = resume_part(path, schema, settings)
-        return writer, contents if contents is not None and contents.state else None
+        return writer, _reached(contents) if contents is not None and contents.state else None
 
     def _settings(self) -> dict[str, str]:
         """Return all that raw rows depend on, as text by name."""
@@ -334,9 +346,9 @@ def _result_of(item: Input, folder: Path, timeline: Timeline, status: str) -> Jo
     )
 
 
-def _last_frame(contents: PartContents) -> tuple[int, float]:
+def _reached(contents: PartContents) -> Reached:
     last = contents.rows.slice(len(contents.rows) - 1)
-    return last["frame"][0].as_py(), last["time_s"][0].as_py() or 0.0
+    return Reached(last["frame"][0].as_py(), last["time_s"][0].as_py() or 0.0, contents.state)
 
 
 def draw_picture(timeline: Timeline, folder: Path) -> None:

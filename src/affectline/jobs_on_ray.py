@@ -11,6 +11,7 @@ from pathlib import Path
 from affectline.backbones.files import absolute_name
 from affectline.cluster import ClusterOptions, Done, run_tasks, shared_folder
 from affectline.describe import finish_settings
+from affectline.errors import InputError
 from affectline.heads.head_file import OpaqueOpener
 from affectline.inputs import Input
 from affectline.job_index import JobIndex, JobResult
@@ -41,9 +42,12 @@ def run_jobs_on_ray(
         open_opaque: opens heads that hold a pickle.
 
     Raises:
+        InputError: more than one worker is asked for.
         OutputError: the folder cannot be written to, or is another one on a worker's machine.
         AffectlineError: a model cannot be loaded there; see `run_jobs`.
     """
+    if options.workers > 1:
+        raise InputError(f"--workers {options.workers} shares a video on one machine; with --engine ray leave it out")
     make_folder(output.folder)
     output = replace(output, folder=output.folder.absolute())
     options = replace(

@@ -120,6 +120,17 @@ class LandmarkWriter:
             self._file.close()
 
 
+def landmark_entries(batch: pa.RecordBatch) -> list[LandmarkEntry]:
+    """Return the rows of a batch as they were written."""
+    points = batch["points"].flatten().to_numpy().reshape(len(batch), MESH_POINTS, 3)
+    blendshapes = batch["blendshapes"].flatten().to_numpy().reshape(len(batch), len(BLENDSHAPES))
+    found = zip(batch["frame"].to_pylist(), batch["track_id"].to_pylist(), batch["presence"].to_pylist(), strict=True)
+    return [
+        (frame, track, Landmarks(points[row], presence, blendshapes[row]))
+        for row, (frame, track, presence) in enumerate(found)
+    ]
+
+
 def rename_track(path: Path, old: int, new: int) -> None:
     """Give the landmarks of one track the number of another.
 

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from affectline.errors import ResumeError
 from affectline.face_scores import TaskScores, score_faces
 from affectline.faces.crops import crop_face
-from affectline.faces.finder import BLOCK_FRAMES, FaceFinder
+from affectline.faces.finder import FaceFinder
 from affectline.faces.landmarks import LandmarkReader, Landmarks
 from affectline.faces.quality import LOW_QUALITY, face_quality
 from affectline.faces.reference import average_keypoints
+from affectline.faces.scenes import Thumbnail
+from affectline.faces.stretches import Stretches
 from affectline.labels import Status, Task
-from affectline.landmark_file import LandmarkEntry
 from affectline.models import Models
 from affectline.pipeline import in_background
+from affectline.raw_blocks import RawBlock, Trail
 from affectline.records import Face, FloatArray, Frame
 from affectline.schema import ASKED_COLUMN, BOX_COLUMNS, encoding_column, raw_schema, score_columns
 from affectline.stride import Stride, mark_last
+
+BLOCK_FRAMES = 48
+"""Frames whose rows are put together, two seconds of ordinary video; the last block of a stretch may have fewer."""
 
 BATCH_FACES = 16
 """Crops that the backbone gets at once: beyond 16 its rate on a CPU hardly grows."""
@@ -33,33 +37,18 @@ MAX_QUEUED_BYTES = 64 * 2**20
 
 @dataclass(slots=True)
 class Seen:
-    """One sampled frame on its way through the stages; the last of a block takes along what each stage had reached."""
+    """One sampled frame on its way through the stages."""
 
     frame: Frame
-    ends_block: bool
+    begins_stretch: bool
+    begins_scene: bool
+    thumbnail: Thumbnail | None
     faces: Sequence[Face]
     qualities: Sequence[float]
     prepared: Sequence[tuple[FloatArray, ...]]
     is_passed: bool = False
-    finder_state: object = None
     landmarks: Sequence[Landmarks | None] = ()
-    landmark_state: object = None
-
-
-@dataclass(frozen=True, slots=True)
-class RawBlock:
-    """Raw rows of consecutive sampled frames.
-
-    Attributes:
-        rows: in the schema of `schema.raw_schema`, whole frames only.
-        state: JSON text; an `Observer` restored from it goes on behind the last frame as if nothing had happened.
-            Empty where the rows do not end at such a point.
-        landmarks: one entry for each row with a face in which the network saw landmarks, in row order.
-    """
-
-    rows: pa.RecordBatch
-    state: str
-    landmarks: Sequence[LandmarkEntry] = field(repr=False, default=())
+    frame_wh: tuple[int, ...] = ()
 
 
 def raw_rows_schema(models: Models, names: Sequence[str] | None) -> pa.Schema:
@@ -75,13 +64,9 @@ class Observer:
         models: what to run.
         max_faces: follow the N largest faces only.
         detect_every: of so many sampled frames at least one is searched for faces; None leaves it open, see
-            `faces.finder.FaceFinder`. The first of each block always is.
+            `faces.finder.FaceFinder`. The first of each stretch always is (`faces.stretches`).
         names: file names by frame index; given for independent images, which are not tracked.
-        state: what an earlier observer of the same input had reached (`RawBlock.state`).
         stride_s: look at one frame in so many seconds (`stride.Stride`); the others have a row without a face.
-
-    Raises:
-        ResumeError: the state is no such text.
     """
 
     def __init__(
@@ -90,32 +75,24 @@ class Observer:
         max_faces: int | None = None,
         detect_every: int | None = None,
         names: Sequence[str] | None = None,
-        state: str | None = None,
         stride_s: float | None = None,
     ) -> None:
         self._models = models
         self._names = names
+        self._max_faces = max_faces
         self._detect_every = detect_every
         self._stride = Stride(stride_s)
-        self._taken = 0
-        self._finder = None if models.detector is None else FaceFinder(models.detector, max_faces, detect_every)
-        self._reader = None if models.landmarks is None else LandmarkReader(models.landmarks)
+        self._stretches = Stretches()
+        self._finder = self._fresh_finder()
+        self._reader = self._fresh_reader()
         self.schema = raw_rows_schema(models, names)
-        if state:
-            self._restore(state)
 
-    def _restore(self, state: str) -> None:
-        try:
-            reached = json.loads(state)
-            if self._models.detector is not None:
-                self._finder = FaceFinder.from_state(reached["finder"], self._models.detector, self._detect_every)
-            regions = reached["landmarks"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise ResumeError(
-                f"not the state of an analysis ({type(error).__name__}: {error}); leave out --resume to start anew"
-            ) from error
-        if self._reader is not None:
-            self._reader.restore(regions)
+    def _fresh_finder(self) -> FaceFinder | None:
+        detector = self._models.detector
+        return None if detector is None else FaceFinder(detector, self._max_faces, self._detect_every)
+
+    def _fresh_reader(self) -> LandmarkReader | None:
+        return None if self._models.landmarks is None else LandmarkReader(self._models.landmarks)
 
     def observe(self, frames: Iterable[Frame], frame_bytes: int, *, goes_on: bool = False) -> Iterator[RawBlock]:
         """Give the raw rows of the frames, block by block; decoding, faces, landmarks and backbone run side by side.
@@ -139,32 +116,23 @@ class Observer:
         return block
 
     def _find(self, frames: Iterable[Frame], *, ends: bool = False) -> Iterator[Seen]:
-        for frame, is_passed in self._passing(frames, ends=ends):
-            faces = self._pass_by() if is_passed else self._faces(frame)
-            self._taken += 1
-            seen = Seen(
+        is_marked = ends and self._stride.stride_s is not None
+        for frame, is_last in mark_last(frames) if is_marked else ((frame, False) for frame in frames):
+            begins_stretch = self._stretches.begins_with(frame.time_s)
+            if begins_stretch:
+                self._finder = self._fresh_finder()
+            is_seen = self._stride.takes(frame, begins_stretch=begins_stretch) or is_last
+            faces = self._faces(frame) if is_seen else []
+            yield Seen(
                 frame,
-                self._taken % BLOCK_FRAMES == 0,
+                begins_stretch,
+                is_seen and self._finder is not None and self._finder.begins_scene,
+                None if self._finder is None else self._finder.thumbnail,
                 faces,
                 [face_quality(frame.rgb, face) for face in faces],
                 [self._prepare(frame, face) for face in faces],
-                is_passed,
+                not is_seen,
             )
-            if seen.ends_block and self._finder is not None:
-                seen.finder_state = self._finder.state()
-            yield seen
-
-    def _passing(self, frames: Iterable[Frame], *, ends: bool) -> Iterator[tuple[Frame, bool]]:
-        """Give each frame and whether it is passed by unseen."""
-        is_marked = ends and self._stride.stride_s is not None
-        for frame, is_last in mark_last(frames) if is_marked else ((frame, False) for frame in frames):
-            is_due = self._stride.takes(frame, begins_block=self._taken % BLOCK_FRAMES == 0)
-            yield frame, not (is_due or is_last)
-
-    def _pass_by(self) -> Sequence[Face]:
-        if self._finder is not None:
-            self._finder.pass_by()
-        return []
 
     def _faces(self, frame: Frame) -> Sequence[Face]:
         if self._finder is None:
@@ -183,25 +151,24 @@ class Observer:
 
     def _mark(self, seen: Iterable[Seen]) -> Iterator[Seen]:
         for item in seen:
-            if self._reader is not None:
-                if not item.is_passed:
-                    item.landmarks = self._reader.read(item.frame.rgb, item.faces)
-                if item.ends_block:
-                    item.landmark_state = self._reader.state()
+            if item.begins_stretch:
+                self._reader = self._fresh_reader()
+            if self._reader is not None and not item.is_passed:
+                item.landmarks = self._reader.read(item.frame.rgb, item.faces)
             # Nobody looks at the picture again; a block of them would not fit into memory.
+            item.frame_wh = item.frame.rgb.shape[1::-1]
             item.frame = replace(item.frame, rgb=_NO_PIXELS)
             yield item
 
     def _run(self, seen: Iterable[Seen]) -> Iterator[RawBlock]:
         block = _Block(self._models, self._names)
         for item in seen:
-            block.add(item)
-            if item.ends_block:
-                state = {"finder": item.finder_state, "landmarks": item.landmark_state}
-                yield block.build(self.schema, json.dumps(state))
+            if block and (item.begins_stretch or block.is_full):
+                yield block.build(self.schema)
                 block = _Block(self._models, self._names)
+            block.add(item)
         if block:
-            yield block.build(self.schema, "")
+            yield block.build(self.schema)
 
 
 class _Block:
@@ -213,11 +180,17 @@ class _Block:
         self._waiting: list[tuple[tuple[FloatArray, ...], Landmarks | None]] = []
         self._scores: list[TaskScores] = []
         self._rows: list[_Row] = []
+        self._frames: list[Seen] = []
 
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def is_full(self) -> bool:
+        return len(self._frames) >= BLOCK_FRAMES
+
     def add(self, item: Seen) -> None:
+        self._frames.append(replace(item, prepared=()))
         if not item.faces:
             self._rows.append(_Row(item.frame))
         marks = item.landmarks or [None] * len(item.faces)
@@ -236,7 +209,7 @@ class _Block:
         marks = [mark for _, mark in batch]
         self._scores.append(score_faces(self._models, features, marks, lambda number: batch[number][0][-1]))
 
-    def build(self, schema: pa.Schema, state: str) -> RawBlock:
+    def build(self, schema: pa.Schema) -> RawBlock:
         if self._waiting:
             self._run_backbones()
         columns = {**self._row_columns(), **self._score_columns(), **self._encodings(), ASKED_COLUMN: self._asked()}
@@ -246,7 +219,26 @@ class _Block:
             for row in self._rows
             if row.face is not None and row.landmarks is not None
         ]
-        return RawBlock(pa.RecordBatch.from_arrays(arrays, schema=schema), state, entries)
+        return RawBlock(pa.RecordBatch.from_arrays(arrays, schema=schema), self._trail(), entries)
+
+    def _trail(self) -> Trail:
+        first = self._frames[0]
+        unseen = {item.frame.index for item in self._frames if item.frame.is_corrupt or item.is_passed}
+        thumbnails = [item.thumbnail for item in self._frames if item.frame.index not in unseen]
+        ends = [_plain_rows(thumbnail) for thumbnail in (thumbnails[:1] + thumbnails[-1:]) if thumbnail is not None]
+        looks: dict[str, list[NDArray[np.float64]]] = {}
+        for row in self._rows:
+            if row.face is not None and row.face.look is not None:
+                looks.setdefault(str(row.face.track_id), []).append(row.face.look)
+        return Trail(
+            first.begins_stretch,
+            first.frame_wh,
+            tuple(sorted(unseen)),
+            tuple(item.frame.index for item in self._frames if item.begins_scene),
+            ends[0] if ends else None,
+            ends[-1] if ends else None,
+            {track: _plain_rows(np.stack([seen[0], seen[-1]])) for track, seen in looks.items()},
+        )
 
     def _row_columns(self) -> dict[str, object]:
         rows = self._rows
@@ -312,6 +304,10 @@ class _Row:
 
 _NO_BOX = np.full(4, np.nan, np.float32)
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
+
+
+def _plain_rows(array: NDArray[np.floating]) -> tuple[tuple[float, ...], ...]:
+    return tuple(map(tuple, array.tolist()))
 
 
 def _whole_picture(frame: Frame) -> Face:

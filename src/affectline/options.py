@@ -44,6 +44,7 @@ class AnalyzeOptions:
         precision: what they compute with: `fp32`, or `bf16` or `int8` where the device can (docs/backbones.md).
         threads: how many cores a backbone may use; None for all.
         offline: never use the network; models must be in the cache.
+        workers: processes that share the work on a video, each with its part of it and of the cores.
     """
 
     backbone: str | Path | tuple[str | Path, ...] | None = None
@@ -63,6 +64,7 @@ class AnalyzeOptions:
     precision: str = Precision.FP32.value
     threads: int | None = None
     offline: bool = False
+    workers: int = 1
 
     @property
     def backbones(self) -> tuple[str | Path, ...]:
@@ -80,6 +82,8 @@ class AnalyzeOptions:
         Runtime.parse(self.device, self.precision, self.threads)
         if self.max_faces is not None and self.max_faces < 1:
             raise InputError(f"max_faces must be at least 1, got {self.max_faces}")
+        if self.workers < 1:
+            raise InputError(f"workers must be at least 1, got {self.workers}")
         if self.detect_every is not None and self.detect_every < 1:
             raise InputError(f"detect_every must be at least 1, got {self.detect_every}")
         if self.stride_s is not None and not (math.isfinite(self.stride_s) and self.stride_s > 0):

@@ -1,7 +1,7 @@
 """The raw rows of a job that is still running, on disk, so that a killed job can go on (`--resume`).
 
 The file is an Arrow IPC stream. Its schema metadata holds the settings of the job, and each batch carries the state
-that its producer had reached behind it.
+that its producer had reached behind it, if the job can go on from there.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _STATE_KEY = b"state"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PartContents:
-    """What a part file holds: its whole batches.
+    """What a job can go on from: the whole batches of a part file, up to the last one with a state.
 
     Attributes:
-        rows: all rows of the whole batches, in order.
-        state: the state behind the last whole batch; empty if there is no batch.
+        rows: all their rows, in order.
+        state: the state behind them; empty if there is none.
         settings: what the job was started with.
-        size_bytes: where the last whole batch ends in the file.
+        size_bytes: where they end in the file.
     """
 
     rows: pa.Table
@@ -75,7 +75,7 @@ class PartWriter:
 
         Args:
             rows: in the schema of the file; may be empty.
-            state: JSON text from which the producer of the rows can go on behind them.
+            state: text from which the producer of the rows can go on behind them; empty where it could not.
         """
         # A stream writer starts with the schema, which the file has already. So each batch is written to memory, and
         # its bytes behind the schema go to the file; that also lets a resumed job append to the file of the first one.
@@ -121,7 +121,7 @@ class PartWriter:
 
 
 def read_part(path: Path) -> PartContents | None:
-    """Return what a part file holds, up to where it was cut; None if there is no file with a whole head."""
+    """Return what a job can go on from; None if there is no file with a whole head."""
     try:
         file = pa.OSFile(str(path), "rb")
     except OSError:
@@ -134,13 +134,28 @@ def read_part(path: Path) -> PartContents | None:
         metadata = stream.schema.metadata or {}
         if _SETTINGS_KEY not in metadata:
             return None
-        batches, state, size = [], "", file.tell()
+        batches, kept, state, size = [], 0, "", file.tell()
         for batch, batch_state in _whole_batches(stream):
             batches.append(batch)
-            state, size = batch_state, file.tell()
+            if batch_state:
+                kept, state, size = len(batches), batch_state, file.tell()
     settings: dict[str, str] = json.loads(metadata[_SETTINGS_KEY])
-    table = pa.Table.from_batches(batches, stream.schema).replace_schema_metadata(None)
+    table = pa.Table.from_batches(batches[:kept], stream.schema).replace_schema_metadata(None)
     return PartContents(table, state, settings, size)
+
+
+def part_batches(path: Path) -> Iterator[tuple[pa.RecordBatch, str]]:
+    """Give all whole batches of a part file that was written to its end, each with its state.
+
+    Raises:
+        OutputError: the file is gone or damaged.
+    """
+    try:
+        with pa.OSFile(str(path), "rb") as file:
+            for batch, state in _whole_batches(pa.ipc.open_stream(file)):
+                yield batch.replace_schema_metadata(None), state
+    except (pa.ArrowException, OSError) as error:
+        raise OutputError(f"cannot read {path} again: {error}; was it removed or changed meanwhile?") from error
 
 
 def _whole_batches(stream: pa.RecordBatchStreamReader) -> Iterator[tuple[pa.RecordBatch, str]]:

@@ -89,6 +89,7 @@ class Face:
         keypoints: shape (4, 2), float32, pixels, in the order of `KEYPOINTS`.
         track_id: the track it belongs to, from 1; None in an independent image.
         is_detected: False where the box was propagated from earlier frames.
+        look: shape (`faces.appearance.LOOK_LENGTH`,), what its track has looked like so far; None without a track.
     """
 
     box_xyxy: FloatArray
@@ -96,6 +97,7 @@ class Face:
     keypoints: FloatArray = field(repr=False)
     track_id: int | None = None
     is_detected: bool = True
+    look: NDArray[np.float64] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from affectline.video.source import TIME_TOLERANCE_S
 class Stride:
     """Says of successive frames which ones the networks see.
 
-    The first of each block is seen, and from there on the first at or after each multiple of the stride: what is seen
-    does not depend on the blocks before, so that an analysis can begin at any of them.
+    The first of each stretch is seen (`faces.stretches`), and from there on the first at or after each multiple of the
+    stride: what is seen does not depend on the stretches before, so that an analysis can begin with any of them.
 
     Args:
         stride_s: seconds; None sees every frame.
@@ -25,7 +25,7 @@ class Stride:
         self._begin_s = 0.0
         self._last_point = -1
 
-    def takes(self, frame: Frame, *, begins_block: bool) -> bool:
+    def takes(self, frame: Frame, *, begins_stretch: bool) -> bool:
         """Return whether the networks see the next frame. One that is corrupt is passed over for the one behind it.
 
         Raises:
@@ -38,7 +38,7 @@ class Stride:
                 "independent images have no times, and nothing lies between them that --stride could fill in; leave "
                 "it out, or make them a video (--sequence FPS)"
             )
-        if begins_block:
+        if begins_stretch:
             self._begin_s, self._last_point = frame.time_s, -1
         point = math.floor((frame.time_s - self._begin_s + TIME_TOLERANCE_S) / self.stride_s)
         if frame.is_corrupt or point <= self._last_point:

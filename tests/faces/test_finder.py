@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 
 import cv2
@@ -181,11 +180,13 @@ def test_a_corrupt_frame_shows_nobody_and_changes_nothing() -> None:
     detector.show(LEFT)
     finder = FaceFinder(detector)
     finder.find(frame(0.0))
-    before = finder.state()
+    before = finder.thumbnail
     assert finder.find(frame(0.04, picture(seed=5), is_corrupt=True)) == []
-    assert finder.state() == before
+    assert finder.thumbnail is before
+    assert not finder.begins_scene
     assert detector.calls == ["scan"]
     assert ids(finder.find(frame(0.08))) == [1]
+    assert detector.calls == ["scan", "follow"]
 
 
 def test_a_frame_without_time_is_refused() -> None:
@@ -207,13 +208,12 @@ def test_independent_images_give_the_largest_faces_without_numbers(max_faces: in
     detector = ScriptedDetector()
     detector.show(LEFT, RIGHT)
     finder = FaceFinder(detector, max_faces)
-    before = finder.state()
     faces = finder.find_independent(frame(None))
     assert [tuple(face.box_xyxy.tolist()) for face in faces] == boxes
     assert ids(faces) == [None] * len(boxes)
     # RIGHT was the second detection.
     assert faces[0].keypoints[0].tolist() == [8, 9]
-    assert finder.state() == before
+    assert finder.thumbnail is None
 
 
 def test_an_image_without_faces_gives_none() -> None:
@@ -223,27 +223,6 @@ def test_an_image_without_faces_gives_none() -> None:
 def test_tiny_frames_are_accepted() -> None:
     finder = FaceFinder(ScriptedDetector())
     assert [finder.find(frame(n / 25, np.full((1, 1, 3), n, np.uint8))) for n in range(3)] == [[], [], []]
-
-
-@pytest.mark.parametrize("cut", [0, 1, 7, 12, 20])
-def test_a_finder_restored_from_json_goes_on_like_the_original(cut: int) -> None:
-    def run(finder: FaceFinder, detector: ScriptedDetector, numbers: range) -> list[list[int | None]]:
-        seen = []
-        for n in numbers:
-            detector.show(*[LEFT, RIGHT][: 1 if 6 <= n < 15 else 2])
-            seen.append(ids(finder.find(frame(n / 25, picture(seed=n // 22)))))
-        return seen
-
-    first = ScriptedDetector()
-    original = FaceFinder(first, max_faces=2)
-    run(original, first, range(cut))
-    first.calls.clear()
-    first.phases.clear()
-    second = ScriptedDetector()
-    restored = FaceFinder.from_state(json.loads(json.dumps(original.state())), second)
-    assert run(restored, second, range(cut, 30)) == run(original, first, range(cut, 30))
-    assert (second.calls, second.phases) == (first.calls, first.phases)
-    assert restored.state() == original.state()
 
 
 def film(n: int, *, shift: float = 1.0) -> list[np.ndarray]:
@@ -332,45 +311,6 @@ class TestBetweenSearches:
             detector.show(*([LEFT] if n >= 2 else []))
             found.append(len(finder.find(frame(n / 25, rgb))))
         assert found == [0, 0, 0, 0, 1, 1, 1, 1, 1]
-
-    def test_the_first_frame_of_a_block_is_searched(self) -> None:
-        detector = ScriptedDetector()
-        detector.show(LEFT)
-        finder = FaceFinder(detector, detect_every=1000)
-        (still,) = film(1)
-        found = [finder.find(frame(n / 25, still))[0].is_detected for n in range(100)]
-        assert [n for n, is_detected in enumerate(found) if is_detected] == [0, 1, 2, 48, 96]
-
-    def test_between_blocks_a_restored_finder_goes_on_like_the_original(self) -> None:
-        def make(detector: ScriptedDetector) -> FaceFinder:
-            return FaceFinder(detector, detect_every=5)
-
-        def run(finder: FaceFinder, detector: ScriptedDetector, numbers: range) -> list[list[tuple]]:
-            seen = []
-            for n in numbers:
-                detector.show(*[LEFT, RIGHT][: 1 if 40 <= n < 55 else 2])
-                faces = finder.find(frame(n / 25, pictures[n], is_corrupt=n in {47, 48}))
-                seen.append([(face.track_id, face.is_detected, face.box_xyxy.tolist()) for face in faces])
-            return seen
-
-        pictures = film(70, shift=0.5)
-        first, second = ScriptedDetector(), ScriptedDetector()
-        original = make(first)
-        run(original, first, range(48))
-        restored = FaceFinder.from_state(json.loads(json.dumps(original.state())), second, 5)
-        assert run(restored, second, range(48, 70)) == run(original, first, range(48, 70))
-        assert restored.state() == original.state()
-
-    def test_a_corrupt_frame_that_had_to_be_searched_ends_what_was_followed(self) -> None:
-        detector = ScriptedDetector()
-        detector.show(LEFT)
-        finder = FaceFinder(detector, detect_every=100)
-        still = film(1)[0]
-        finder.find(frame(0, still))
-        found = [finder.find(frame(n / 25, still, is_corrupt=n == 48)) for n in range(1, 50)]
-        assert found[47] == []
-        assert not found[46][0].is_detected
-        assert found[48][0].is_detected
 
     def test_zero_is_refused(self) -> None:
         with pytest.raises(InputError, match="detect_every is 0; give 1"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import astuple
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import cv2
 import numpy as np
 import pytest
 
-from affectline.errors import ResumeError
 from affectline.faces.landmarks import LandmarkNetwork, LandmarkReader, Landmarks
 from affectline.faces.mesh import BLENDSHAPE_POINTS, BLENDSHAPES, MESH_POINTS
 from affectline.faces.regions import Region, region_of_box, region_of_points
@@ -226,26 +224,10 @@ class TestReader:
         network = StubNetwork([region_of_box(face.box_xyxy, face.keypoints) for face in faces])
         reader = self.reader(network)
         assert all(reader.read(RGB, faces))
-        assert set(reader.state()) == {"1", "7"}
         reader.read(RGB, faces[1:])
-        assert set(reader.state()) == {"7"}
-        reader.read(RGB, [])
-        assert reader.state() == {}
-
-    @pytest.mark.parametrize("state", [None, {"1": [1.0, 2.0]}, {"one": [1.0, 2.0, 3.0, 4.0]}, {"1": None}])
-    def test_state_of_something_else_is_refused(self, state: object) -> None:
-        with pytest.raises(ResumeError, match="not the state of a landmark reader"):
-            self.reader(StubNetwork([])).restore(state)  # type: ignore[arg-type]  # that is the test
-
-    def test_restored_reader_goes_on_identically(self, network: LandmarkNetwork, pictures: list[UInt8Array]) -> None:
-        faces = [face_of(read_there(network, rgb).points, 3, is_detected=False) for rgb in pictures]
-        reader, restored = LandmarkReader(network), LandmarkReader(network)
-        reader.read(pictures[0], faces[:1])
-        restored.restore(json.loads(json.dumps(reader.state())))
-        for rgb, face in zip(pictures[1:], faces[1:], strict=True):
-            (expected,), (actual,) = reader.read(rgb, [face]), restored.read(rgb, [face])
-            assert expected is not None
-            assert actual is not None
-            assert np.array_equal(actual.points, expected.points)
-            assert np.array_equal(actual.blendshapes, expected.blendshapes)
-        assert restored.state() == reader.state()
+        network.asked.clear()
+        moved = [face_of(mesh_at(x + 4, 200), track, is_detected=False) for x, track in ((150, 1), (350, 7))]
+        assert reader.read(RGB, moved) == [None, None]
+        # The first was gone and is looked for around its box alone, the second also where it was.
+        assert len(network.asked) == 1 + 3
+        assert network.asked[0] == region_of_box(moved[0].box_xyxy, moved[0].keypoints)

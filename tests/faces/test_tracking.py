@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -321,13 +320,13 @@ def test_match_changes_nothing_and_counts_faces_that_should_be_there() -> None:
     shots = list(film([Actor(at(200, 180), texture=1), Actor(at(400, 180), texture=2)], every(25, 1)))
     tracker = Tracker()
     follow(iter(shots), tracker)
-    before = tracker.state()
+    before = (tracker.predict(1.0).tolist(), [boxes.tolist() for boxes in tracker.in_sight])
     rgb, detections = shots[-1].rgb, shots[-1].detections
     assert tracker.match(1.0, rgb, detections).missing_count == 0
     assert tracker.match(1.0, rgb, detections.take([0])).missing_count == 1
     assert tracker.match(1.0, rgb, Detections.none()).missing_count == 2
     assert tracker.match(3.0, rgb, Detections.none()).missing_count == 0
-    assert tracker.state() == before
+    assert (tracker.predict(1.0).tolist(), [boxes.tolist() for boxes in tracker.in_sight]) == before
 
 
 def test_time_cannot_go_backwards() -> None:
@@ -338,16 +337,6 @@ def test_time_cannot_go_backwards() -> None:
         tracker.update(0.5, shot.rgb, shot.detections)
 
 
-@pytest.mark.parametrize("cut", [0, 1, 24, 47, 50, 60, 99])
-def test_a_tracker_restored_from_json_goes_on_like_the_original(cut: int) -> None:
-    shots = list(film([*crossing(0.3), Actor(at(100, 60), size=30, hidden=[(1, 1.8)])], every(25, 4)))
-    original = Tracker(TrackerSettings(max_faces=2))
-    follow(iter(shots[:cut]), original)
-    restored = Tracker.from_state(json.loads(json.dumps(original.state())))
-    assert follow(iter(shots[cut:]), restored) == follow(iter(shots[cut:]), original)
-    assert restored.state() == original.state()
-
-
 def test_max_faces_keeps_the_largest() -> None:
     actors = [Actor(at(100 + 130 * n, 180), size=40 + 20 * n, texture=n) for n in range(4)]
     frames = follow(film(actors, every(25, 1)), Tracker(TrackerSettings(max_faces=2)))
@@ -356,29 +345,38 @@ def test_max_faces_keeps_the_largest() -> None:
 
 @pytest.mark.parametrize(("size", "takes_over"), [(64, False), (80, True)])
 def test_a_followed_face_gives_way_only_to_one_clearly_larger_for_a_second(size: float, takes_over: bool) -> None:
-    actors = [Actor(at(200, 180), texture=1), Actor(at(400, 180), size=size, texture=2, hidden=[(0, 1)])]
+    actors = [Actor(at(200, 180), texture=1), Actor(at(400, 180), size=size, texture=2, hidden=[(0, 1.5)])]
     frames = follow(film(actors, every(25, 3)), Tracker(TrackerSettings(max_faces=1)))
-    assert all(frame == {0: 1} for frame in frames[:49])
-    assert all(frame == ({1: 1} if takes_over else {0: 1}) for frame in frames[52:])
+    assert all(frame == {0: 1} for frame in frames[:62])
+    assert all(frame == ({1: 2} if takes_over else {0: 1}) for frame in frames[65:])
 
 
-def test_max_faces_1_is_one_track_through_any_gap() -> None:
+def test_in_its_first_second_as_many_again_are_followed_that_might_have_had_a_place_before() -> None:
+    # In area, the second is 0.9 times and the third 0.64 times the largest; the fourth is clearly smaller.
+    actors = [Actor(at(100 + 130 * n, 180), size=size, texture=n) for n, size in enumerate((80, 76, 64, 40))]
+    frames = follow(film(actors, every(25, 2)), Tracker(TrackerSettings(max_faces=1)))
+    assert all(frame.keys() == {0, 1} for frame in frames)
+    late = [Actor(at(100, 180), size=80), Actor(at(400, 180), size=76, texture=1, hidden=[(0, 1.1)])]
+    frames = follow(film(late, every(25, 2)), Tracker(TrackerSettings(max_faces=1)))
+    assert all(frame.keys() == {0} for frame in frames)
+
+
+def test_a_place_that_is_free_goes_to_another() -> None:
     actors = [
         Actor(at(200, 180), texture=1, hidden=[(1, 4)]),
         Actor(at(400, 180), size=30, texture=2, hidden=[(0, 0.5), (5, 9)]),
     ]
     frames = follow(film(actors, every(25, 7)), Tracker(TrackerSettings(max_faces=1)))
-    assert {tuple(frame.values()) for frame in frames} == {(1,), ()}
     # The place is kept for a second, then the other one has it.
     assert frames[45] == {}
-    assert frames[52] == {1: 1}
-    assert frames[-1] == {0: 1}
+    assert frames[52] == {1: 2}
+    assert frames[-1].keys() == {0}
 
 
 def test_a_face_of_one_frame_holds_no_place() -> None:
     actors = [Actor(at(200, 180), hidden=[(0.01, 9)], texture=1), Actor(at(400, 180), hidden=[(0, 0.01)], texture=2)]
     frames = follow(film(actors, every(25, 0.2)), Tracker(TrackerSettings(max_faces=1)))
-    assert frames[:2] == [{0: 1}, {1: 1}]
+    assert [frame.keys() for frame in frames[:2]] == [{0}, {1}]
 
 
 def test_max_faces_below_1_is_refused() -> None:
@@ -405,9 +403,8 @@ def test_whatever_is_detected_numbers_are_unique_and_limited_and_the_same_each_t
         faces = first.update(t, rgb, detections)
         ids = [face.track_id for face in faces]
         assert ids == sorted(set(ids))
-        assert len(ids) <= (max_faces or len(found))
+        assert len(ids) <= (2 * max_faces if max_faces else len(found))
         assert [face.track_id for face in second.update(t, rgb, detections)] == ids
-        second = Tracker.from_state(json.loads(json.dumps(second.state())))
         assert np.isfinite(first.predict(t)).all()
 
 
@@ -415,14 +412,10 @@ def test_no_look_is_learnt_from_faces_that_overlap() -> None:
     tracker = Tracker()
     actors = [Actor(at(300, 180), texture=1), Actor(line(330, 180, 130), texture=2)]
     shots = list(film(actors, [0.0, 0.1, 0.3], jitter=0.03))
-
-    def looks() -> list[list[float]]:
-        return [track["look"] for track in tracker.state()["tracks"]]
-
     seen = []
     for shot in shots:
-        tracker.update(shot.t, shot.rgb, shot.detections)
-        seen.append(looks())
+        faces = tracker.update(shot.t, shot.rgb, shot.detections)
+        seen.append([face.look.tolist() for face in faces])
     # They are 30, 43 and 69 px apart, at a width of 60.
     assert seen[1] == seen[0]
     assert all(later != earlier for later, earlier in zip(seen[2], seen[1], strict=True))

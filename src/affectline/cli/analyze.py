@@ -45,6 +45,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     device: DEVICE = "cpu",
     precision: PRECISION = "fp32",
     threads: THREADS = None,
+    workers: given.WORKERS = 1,
     offline: OFFLINE = False,
     trust_pickle: TRUST_PICKLE = None,
     resume: given.RESUME = False,
@@ -74,6 +75,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
         device=device,
         precision=precision,
         threads=threads,
+        workers=workers,
         offline=offline,
     )
     saving = OutputOptions(output, parse_formats(formats), video, save_landmarks, resume, report)

@@ -56,4 +56,7 @@ AU = Annotated[bool, typer.Option("--au/--no-au", help="Estimate action units.")
 LANDMARKS = Annotated[bool, typer.Option(help="Write landmarks.arrow: 478 points, blendshapes.")]
 SEQUENCE = Annotated[float | None, typer.Option(metavar="FPS", help="A folder of images is one video with this rate.")]
 CROPS = Annotated[bool, typer.Option("--crops", help="The pictures are faces already.")]
+WORKERS = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Processes that share each video and the cores (docs/scale.md).")
+]
 RESUME = Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped.")]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from affectline.backbones import Backbone
 from affectline.faces.crops import crop_face
 from affectline.faces.detector import Detector
-from affectline.faces.finder import FaceFinder
+from affectline.faces.follower import FaceFollower
 from affectline.pipeline import in_background
 from affectline.records import Face, FaceFeatures, FloatArray, Frame
 from affectline.video import EVERY_FRAME, FrameSource
@@ -63,10 +63,10 @@ def video_features(
     """
     frame_bytes = 3 * video.info.width * video.info.height
     depth = int(np.clip(MAX_QUEUED_BYTES // max(frame_bytes, 1), 1, 16))
-    finder = FaceFinder(detector, max_faces, detect_every=None)
+    follower = FaceFollower(detector, max_faces, detect_every=None)
     with (
         in_background(video.frames(EVERY_FRAME), depth) as decoded,
-        in_background(_find(decoded, finder, backbone), depth) as found,
+        in_background(_find(decoded, follower, backbone), depth) as found,
     ):
         waiting: list[_Seen] = []
         for faces in found:
@@ -78,9 +78,9 @@ def video_features(
             yield _run(waiting, backbone)
 
 
-def _find(frames: Iterable[Frame], finder: FaceFinder, backbone: Backbone) -> Iterator[list[_Seen]]:
+def _find(frames: Iterable[Frame], follower: FaceFollower, backbone: Backbone) -> Iterator[list[_Seen]]:
     for frame in frames:
-        faces = sorted(finder.find(frame), key=lambda face: face.track_id or 0)
+        faces = follower.find(frame)
         yield [
             _Seen(
                 frame.index,

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from affectline.faces.appearance import look_distances
-from affectline.faces.motion import BoxMotion, Float64Array, MotionState, position_of
+from affectline.faces.motion import BoxMotion, Float64Array, position_of
 from affectline.faces.reference import containments
 from affectline.records import FloatArray
 
@@ -47,19 +46,6 @@ to pass with this at the same place (with the weight of a second's absence, one 
 
 _LOOK_MEMORY_S = 0.5
 """The look of a track is a running mean with this time constant."""
-
-
-class TrackState(TypedDict):
-    """One track as JSON."""
-
-    motion: MotionState
-    look: list[float]
-    first_seen_s: float
-    track_id: int | None
-    is_followed: bool
-    larger_since_s: float | None
-    is_cut_off: bool
-    detection_count: int
 
 
 @dataclass(slots=True, eq=False)
@@ -100,34 +86,6 @@ class Track:
         """Move the mean look towards the one seen at `time_s`; call it before `motion.observe`."""
         share = 1 - np.exp((self.last_seen_s - time_s) / _LOOK_MEMORY_S)
         self.look = np.round(self.look + share * (look - self.look), 3)
-
-    def state(self) -> TrackState:
-        """Return everything as JSON."""
-        return {
-            "motion": self.motion.state(),
-            "look": self.look.tolist(),
-            "first_seen_s": self.first_seen_s,
-            "track_id": self.track_id,
-            "is_followed": self.is_followed,
-            "larger_since_s": self.larger_since_s,
-            "is_cut_off": self.is_cut_off,
-            "detection_count": self.detection_count,
-        }
-
-    @classmethod
-    def from_state(cls, state: TrackState) -> Track:
-        """Return the track that `state()` described."""
-        motion = BoxMotion.from_state(state["motion"])
-        return cls(
-            motion,
-            np.array(state["look"]),
-            state["first_seen_s"],
-            state["track_id"],
-            state["is_followed"],
-            state["larger_since_s"],
-            state["is_cut_off"],
-            state["detection_count"],
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

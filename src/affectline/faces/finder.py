@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
-
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from affectline.errors import InputError
 from affectline.faces.detector import Detector
 from affectline.faces.flow import FaceFlow
-from affectline.faces.tracking import Matches, Tracker, TrackerSettings, TrackerState
+from affectline.faces.scenes import Thumbnail, is_new_scene, thumbnail_of
+from affectline.faces.tracking import Matches, Tracker, TrackerSettings
 from affectline.records import Face, Frame, UInt8Array
 
 RESCUE_INTERVAL_S = 0.25
@@ -21,36 +18,22 @@ SPARSE_S = 0.18
 """Frames further apart (sampling below about 5 a second) are each searched as a whole: following covers the rest of
 the frame over seven calls, which would take a second and more, and faces are no longer where they were."""
 
-BLOCK_FRAMES = 48
-"""Frames, two seconds of ordinary video, of which the first is always searched: whoever goes on behind a block from
-`FaceFinder.state` has not seen its pixels."""
-
 DETECT_S = 0.15
 """With `detect_every` left open, the longest time between two searches."""
 
-CUT_CHANGE = 0.08
-"""`_change` from which two successive frames are two scenes. Cuts have 0.1 to 0.8, in dark films too; whip pans and
-shaken cameras up to 0.07, lights switched on or off up to 0.015."""
-
-_THUMBNAIL_WH = (16, 9)
-_THUMBNAIL_SAMPLES_WH = (64, 36)
-
-
-class FinderState(TypedDict):
-    """A `FaceFinder` as JSON, without its detector."""
-
-    tracker: TrackerState
-    phase: int
-    thumbnail: list[list[float]] | None
-    last_time_s: float | None
-    next_rescue_s: float
-
 
 class FaceFinder:
-    """Finds and tracks the faces of a video's frames, or finds those of independent images."""
+    """Finds and tracks the faces of a stretch of a video, or finds those of independent images.
+
+    A stretch depends on nothing before it; `faces.linking` says which of its tracks are those of the stretch before.
+
+    Attributes:
+        thumbnail: of the last frame that was not corrupt; None before the first.
+        begins_scene: the last frame begins a new scene; what begins the stretch does not count as one.
+    """
 
     def __init__(self, detector: Detector, max_faces: int | None = None, detect_every: int | None = 1) -> None:
-        """Prepare for a new video.
+        """Prepare for a new stretch.
 
         Args:
             detector: searches single frames.
@@ -72,36 +55,12 @@ class FaceFinder:
         self._flow: FaceFlow | None = None
         self._detected_s = 0.0
         self._carried = 0
-        self._taken = 0
         self._tracker = Tracker(TrackerSettings(max_faces=max_faces))
         self._phase = 0
-        self._thumbnail: NDArray[np.float32] | None = None
+        self.thumbnail: Thumbnail | None = None
+        self.begins_scene = False
         self._last_time_s: float | None = None
         self._next_rescue_s = 0.0
-
-    @classmethod
-    def from_state(cls, state: FinderState, detector: Detector, detect_every: int | None = 1) -> FaceFinder:
-        """Return a finder that goes on exactly like the one that `state()` was asked of, given the same detector.
-
-        With searches that are not in every frame, that is so between blocks of `BLOCK_FRAMES` frames.
-        """
-        finder = cls(detector, state["tracker"]["settings"]["max_faces"], detect_every)
-        finder._tracker = Tracker.from_state(state["tracker"])
-        finder._phase = state["phase"]
-        finder._thumbnail = None if state["thumbnail"] is None else np.array(state["thumbnail"], np.float32)
-        finder._last_time_s = state["last_time_s"]
-        finder._next_rescue_s = state["next_rescue_s"]
-        return finder
-
-    def state(self) -> FinderState:
-        """Return everything that the next frame depends on, as JSON."""
-        return {
-            "tracker": self._tracker.state(),
-            "phase": self._phase,
-            "thumbnail": None if self._thumbnail is None else self._thumbnail.tolist(),
-            "last_time_s": self._last_time_s,
-            "next_rescue_s": self._next_rescue_s,
-        }
 
     def find_independent(self, frame: Frame) -> list[Face]:
         """Return the faces of an image that belongs to no video, the largest first, without track numbers."""
@@ -110,30 +69,21 @@ class FaceFinder:
         order = np.argsort(-areas, kind="stable")[: self._max_faces]
         return [Face(found.boxes_xyxy[n], float(found.scores[n]), found.keypoints[n]) for n in order]
 
-    def pass_by(self) -> None:
-        """Let the next frame of a video pass unseen (`--stride`): only the blocks count it."""
-        if self._taken % BLOCK_FRAMES == 0:
-            self._flow = None
-        self._taken += 1
-
     def find(self, frame: Frame) -> list[Face]:
-        """Return the tracked faces of the next frame of a video, in order of their track numbers.
+        """Return the tracked faces of the next frame of the stretch, in order of their track numbers.
 
         A corrupt frame shows none, and changes nothing: what the decoder invented would only mislead.
 
         Raises:
             InputError: the frame has no time, or an earlier one than the frame before.
         """
-        begins_block = self._taken % BLOCK_FRAMES == 0
-        self._taken += 1
-        if begins_block:
-            self._flow = None
         if frame.is_corrupt:
+            self.begins_scene = False
             return []
         if frame.time_s is None:
             raise InputError(f"frame {frame.index} has no time; use find_independent for an image")
         is_sparse = self._last_time_s is None or frame.time_s - self._last_time_s > SPARSE_S
-        is_cut = self._is_cut(frame.rgb)
+        is_cut = self.begins_scene = self._is_cut(frame.rgb)
         if not (is_cut or is_sparse):
             carried = self._carry(frame.rgb, frame.time_s)
             if carried is not None:
@@ -182,22 +132,6 @@ class FaceFinder:
         return best
 
     def _is_cut(self, rgb: UInt8Array) -> bool:
-        """Compare this frame with the one before, on thumbnails of the green channel."""
-        samples = cv2.resize(rgb, _THUMBNAIL_SAMPLES_WH, interpolation=cv2.INTER_NEAREST)[..., 1]
-        thumbnail = cv2.resize(samples.astype(np.float32), _THUMBNAIL_WH, interpolation=cv2.INTER_AREA)
-        before, self._thumbnail = self._thumbnail, thumbnail.astype(np.float32)
-        return before is not None and _change(before, self._thumbnail) > CUT_CHANGE
-
-
-def _change(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
-    """Return how much of a picture is another one, from 0: difference over brightness, times decorrelation.
-
-    The first alone would take a flash of light for a new scene, the second alone any move before a plain wall.
-    """
-    # A few grey levels more, or the noise of a black picture would change it by half.
-    brightness = 4 + max(float(before.mean()), float(after.mean()))
-    difference = float(np.abs(after - before).mean()) / brightness
-    contrasts = float(before.std()) * float(after.std())
-    # One grey level of contrast is noise: to and from black or white, nothing correlates.
-    correlation = float(((before - before.mean()) * (after - after.mean())).mean()) / max(contrasts, 1.0)
-    return difference * (1 - correlation)
+        """Compare this frame with the one before."""
+        before, self.thumbnail = self.thumbnail, thumbnail_of(rgb)
+        return before is not None and is_new_scene(before, self.thumbnail)

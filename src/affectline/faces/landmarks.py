@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from affectline.errors import ResumeError
 from affectline.faces.blazeface_network import NATIVE_SIDE, BlazeFaceNetwork
 from affectline.faces.mesh import BLENDSHAPE_POINTS, BLENDSHAPES, MESH_POINTS
 from affectline.faces.regions import Region, region_of_box, region_of_detection, region_of_points
@@ -29,10 +28,6 @@ _SUBSET = np.asarray(BLENDSHAPE_POINTS, dtype=np.intp)
 # faces roughly. On the demo clip at 50 % (regions of 0.27) it serves as well as the box; at 35 % (0.19) blendshapes
 # read there correlate by 0.73 with those of the full size, around the box by 0.92.
 _MIN_SUGGESTED = 0.22
-
-RegionsState = dict[str, list[float]]
-"""For each track three regions, each as centre x and y, side in pixels, angle in radians: of its last landmarks; where
-they were read in the last frame that was searched; and of the box there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +117,7 @@ class _Anchor:
 
 
 class LandmarkReader:
-    """Reads the landmarks of tracked faces, frame after frame.
+    """Reads the landmarks of tracked faces, frame after frame of one stretch.
 
     At a large face it looks where MediaPipe's IMAGE mode would, provided that this agrees with the face's box. At a
     small one, or where MediaPipe's detector sees none, it looks around the box. Where the box was propagated, it looks
@@ -169,27 +164,6 @@ class LandmarkReader:
             else:
                 anchors[face.track_id] = before
         self._regions, self._anchors = regions, anchors
-
-    def state(self) -> RegionsState:
-        """Return what is remembered, as JSON: regions of each track, by its number."""
-        state = {}
-        for track, last in self._regions.items():
-            anchor = self._anchors[track]
-            state[str(track)] = [*astuple(last), *astuple(anchor.region), *astuple(anchor.box)]
-        return state
-
-    def restore(self, state: RegionsState) -> None:
-        """Go on from what `state` gave.
-
-        Raises:
-            ResumeError: that is something else.
-        """
-        try:
-            rows = {int(track): np.array(row, np.float64).reshape(3, 4).tolist() for track, row in state.items()}
-            self._regions = {track: Region(*row[0]) for track, row in rows.items()}
-            self._anchors = {track: _Anchor(Region(*row[1]), Region(*row[2])) for track, row in rows.items()}
-        except (AttributeError, TypeError, ValueError) as error:
-            raise ResumeError(f"not the state of a landmark reader: {state!r}; analyse without --resume") from error
 
     def _candidates(self, face: Face, box: Region, suggested: Sequence[Region]) -> list[Region]:
         """Return where to look for a face, likeliest first."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,15 +24,6 @@ _MEASUREMENT_VARIANCE = np.array([0.02, 0.02])[_CENTRE_THEN_LOG_SIZE] ** 2
 _FIRST_VELOCITY_VARIANCE = np.array([10.0, 1.0])[_CENTRE_THEN_LOG_SIZE] ** 2
 # How much the velocity wanders within a second (variance per second): a head may start or stop within a few frames.
 _VELOCITY_WANDER = np.array([3.0, 0.5])[_CENTRE_THEN_LOG_SIZE] ** 2
-
-
-class MotionState(TypedDict):
-    """A `BoxMotion` as JSON."""
-
-    time_s: float
-    position: list[float]
-    velocity: list[float]
-    variances: list[list[float]]
 
 
 @dataclass(slots=True)
@@ -57,22 +47,6 @@ class BoxMotion:
         """Return the motion of a face that was seen once, `box_xyxy` of shape (4,) in pixels."""
         variances = np.stack([_MEASUREMENT_VARIANCE, np.zeros(4), _FIRST_VELOCITY_VARIANCE])
         return cls(time_s, position_of(box_xyxy), np.zeros(4), variances)
-
-    @classmethod
-    def from_state(cls, state: MotionState) -> BoxMotion:
-        """Return the motion that `state()` described."""
-        return cls(
-            state["time_s"], np.array(state["position"]), np.array(state["velocity"]), np.array(state["variances"])
-        )
-
-    def state(self) -> MotionState:
-        """Return everything as JSON; floats survive the text exactly."""
-        return {
-            "time_s": self.time_s,
-            "position": self.position.tolist(),
-            "velocity": self.velocity.tolist(),
-            "variances": self.variances.tolist(),
-        }
 
     @property
     def size_px(self) -> float:

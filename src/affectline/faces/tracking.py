@@ -7,22 +7,17 @@ et al., ECCV 2022). Everything is in seconds, so that any frame rate and any sam
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 import numpy as np
 
 from affectline.errors import InputError
 from affectline.faces.appearance import LOOK_LENGTH, look_of
-from affectline.faces.association import NO_MATCH, Sight, Track, TrackState, assign, match_costs
+from affectline.faces.association import NO_MATCH, Sight, Track, assign, match_costs
 from affectline.faces.motion import BoxMotion
+from affectline.faces.places import ROUNDING_S, Places, is_awaited
 from affectline.faces.reference import overlaps
 from affectline.records import KEYPOINTS, MAX_GAP_S, Detections, Face, FloatArray, UInt8Array
-
-TAKE_OVER_AREA = 1.5
-"""With `max_faces`, how many times larger a face must be to take another's place."""
-
-TAKE_OVER_S = 1.0
-"""With `max_faces`, and for how long: two faces of about one size do not take turns."""
 
 CERTAIN_FROM = 3
 """Frames in which a face must have been detected before it is followed by its pixels: a false alarm is soon gone, but
@@ -36,8 +31,6 @@ _FAINT_MAX_GAP_S = 0.25
 _CROWDED_IOU = 0.1
 """Boxes that overlap by more show parts of each other's faces: no look is learnt from them."""
 
-_ROUNDING_S = 1e-6
-
 
 @dataclass(frozen=True, slots=True)
 class TrackerSettings:
@@ -45,8 +38,9 @@ class TrackerSettings:
 
     Attributes:
         max_faces: follow at most so many, the largest; None follows all. A followed face keeps its place while it is
-            seen, unless one `TAKE_OVER_AREA` times larger is there for `TAKE_OVER_S`. With 1 there is one track, "the
-            largest face", whose number is 1 through gaps of any length and whoever it is.
+            seen, unless one `TAKE_OVER_AREA` times larger is there for `TAKE_OVER_S`. Within a second from the
+            first frame, up to so many again are followed that might have had a place before it: who has is for
+            `faces.linking` to say.
         confident_score: detections from this score up start tracks and choose first.
     """
 
@@ -56,22 +50,6 @@ class TrackerSettings:
     def __post_init__(self) -> None:
         if self.max_faces is not None and self.max_faces < 1:
             raise InputError(f"max_faces is {self.max_faces}; give 1 or more, or None to follow every face")
-
-
-class SettingsState(TypedDict):
-    """`TrackerSettings` as JSON."""
-
-    max_faces: int | None
-    confident_score: float
-
-
-class TrackerState(TypedDict):
-    """A `Tracker` as JSON."""
-
-    settings: SettingsState
-    tracks: list[TrackState]
-    last_time_s: float | None
-    next_id: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,35 +79,20 @@ class _InSight(NamedTuple):
 
 
 class Tracker:
-    """Gives the faces of successive frames their track numbers, from 1 in order of appearance, the largest first."""
+    """Gives the faces of successive frames their track numbers, from 1 in order of appearance, the largest first.
+
+    It knows of no frame before its first: where a video is followed stretch by stretch, `faces.linking` makes its
+    numbers those of the video.
+    """
 
     def __init__(self, settings: TrackerSettings | None = None) -> None:
         self._settings = settings or TrackerSettings()
         self._tracks: list[Track] = []
         self._last_time_s: float | None = None
+        self._first_time_s: float | None = None
         self._next_id = 1
+        self._places = Places(self._settings.max_faces)
         self._in_sight: list[_InSight] = []
-
-    @classmethod
-    def from_state(cls, state: TrackerState) -> Tracker:
-        """Return a tracker that goes on exactly like the one that `state()` was asked of."""
-        tracker = cls(TrackerSettings(**state["settings"]))
-        tracker._tracks = [Track.from_state(track) for track in state["tracks"]]
-        tracker._last_time_s = state["last_time_s"]
-        tracker._next_id = state["next_id"]
-        return tracker
-
-    def state(self) -> TrackerState:
-        """Return everything that the next frame depends on, as JSON."""
-        return {
-            "settings": {
-                "max_faces": self._settings.max_faces,
-                "confident_score": self._settings.confident_score,
-            },
-            "tracks": [track.state() for track in self._tracks],
-            "last_time_s": self._last_time_s,
-            "next_id": self._next_id,
-        }
 
     def predict(self, time_s: float) -> FloatArray:
         """Return where faces are expected, shape (m, 4), float32, pixels: all those that could still come back."""
@@ -162,7 +125,7 @@ class Tracker:
         row_of = self._assign_by_score([self._tracks[n] for n in alive], sight, detections.scores)
         detection_of = {alive[row]: detection for row, detection in row_of.items()}
         missing_count = sum(
-            track.is_followed and self._is_awaited(track, time_s)
+            track.is_followed and is_awaited(track, time_s)
             for n, track in enumerate(self._tracks)
             if n not in detection_of
         )
@@ -186,8 +149,7 @@ class Tracker:
         self._tracks = alive + list(started)
         self._last_time_s = sight.time_s
         seen |= started
-        self._free_places(sight.time_s, is_cut=sight.is_cut)
-        self._fill_places(sorted(seen, key=lambda track: -track.area))
+        self._seat(list(seen), sight.time_s, is_cut=sight.is_cut)
         found = matches.detections
         self._in_sight = [
             # The detection's own box, not the filter's: on the demo clip raw boxes scatter by 0.006 of the face in
@@ -213,8 +175,7 @@ class Tracker:
     def is_missing(self, time_s: float) -> bool:
         """Return whether a followed face was not in the last frame and is still awaited."""
         return any(
-            track.is_followed and not self._was_just_seen(track) and self._is_awaited(track, time_s)
-            for track in self._tracks
+            track.is_followed and not self._was_just_seen(track) and is_awaited(track, time_s) for track in self._tracks
         )
 
     def carry(self, time_s: float, boxes_xyxy: FloatArray, keypoints: FloatArray) -> list[Face]:
@@ -232,14 +193,13 @@ class Tracker:
         seen = [one.track for one in self._in_sight]
         self._tracks = [track for track in self._tracks if track in seen or self._is_alive(track, time_s)]
         self._last_time_s = time_s
-        self._free_places(time_s, is_cut=False)
-        self._fill_places(sorted(seen, key=lambda track: -track.area))
+        self._seat(seen, time_s)
         return self._faces(is_detected=False)
 
     def _faces(self, *, is_detected: bool) -> list[Face]:
         """Return the followed faces in sight, in order of their track numbers."""
         faces = [
-            Face(one.box_xyxy, one.score, one.keypoints, one.track.track_id, is_detected)
+            Face(one.box_xyxy, one.score, one.keypoints, one.track.track_id, is_detected, one.track.look)
             for one in self._in_sight
             if one.track.is_followed
         ]
@@ -265,46 +225,23 @@ class Tracker:
             if row not in taken and score >= self._settings.confident_score
         }
 
-    def _free_places(self, time_s: float, *, is_cut: bool) -> None:
-        """Take their place from faces that are gone; a cut waits for none."""
-        for track in self._tracks:
-            is_here = track.last_seen_s == time_s
-            if not is_here and (is_cut or not self._is_awaited(track, time_s)):
-                track.is_followed = False
-
-    def _fill_places(self, seen: list[Track]) -> None:
-        """Give free places to the largest faces seen, and let clearly larger ones take over; `seen` largest first."""
-        limit = self._settings.max_faces or len(self._tracks)
-        free = limit - sum(track.is_followed for track in self._tracks)
-        waiting = [track for track in seen if not track.is_followed]
-        for track in waiting[:free]:
-            self._follow(track)
-        for track in waiting[max(free, 0) :]:
-            rival = next((rival for rival in reversed(seen) if rival.is_followed), None)
-            if rival is None or track.area < TAKE_OVER_AREA * rival.area:
-                track.larger_since_s = None
-                continue
-            if track.larger_since_s is None:
-                track.larger_since_s = track.last_seen_s
-            if track.last_seen_s - track.larger_since_s >= TAKE_OVER_S - _ROUNDING_S:
-                rival.is_followed = False
-                self._follow(track)
-
-    def _follow(self, track: Track) -> None:
-        track.is_followed, track.larger_since_s = True, None
-        if track.track_id is None:
-            track.track_id = self._next_id
-            # With one face to follow, all tracks are the one track "the largest face".
-            self._next_id += self._settings.max_faces != 1
+    def _seat(self, seen: list[Track], time_s: float, *, is_cut: bool = False) -> None:
+        """Say who of the tracks in sight is followed, and number those that are for the first time."""
+        seen = sorted(seen, key=lambda track: -track.area)
+        self._places.free(self._tracks, time_s, waits=not is_cut)
+        self._places.fill(self._tracks, seen)
+        if self._first_time_s is None:
+            self._first_time_s = time_s
+        if time_s - self._first_time_s <= MAX_GAP_S + ROUNDING_S:
+            self._places.add(self._tracks, seen)
+        for track in seen:
+            if track.is_followed and track.track_id is None:
+                track.track_id = self._next_id
+                self._next_id += 1
 
     def _was_just_seen(self, track: Track) -> bool:
         return track.last_seen_s == self._last_time_s
 
     def _is_alive(self, track: Track, time_s: float) -> bool:
         """Return whether the face could still be found: it came within the gap, or was missing from no frame yet."""
-        return self._was_just_seen(track) or time_s - track.last_seen_s <= MAX_GAP_S + _ROUNDING_S
-
-    def _is_awaited(self, track: Track, time_s: float) -> bool:
-        """Return whether the face should still be here: it is waited for as long as it was there, up to the gap."""
-        patience_s = min(track.last_seen_s - track.first_seen_s, MAX_GAP_S)
-        return time_s - track.last_seen_s <= patience_s + _ROUNDING_S
+        return self._was_just_seen(track) or time_s - track.last_seen_s <= MAX_GAP_S + ROUNDING_S

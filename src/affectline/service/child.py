@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from affectline.json_records import JsonValue
-from affectline.service.parent_pipe import LENGTH
+from affectline.parent_pipe import LENGTH
 
 LONGEST_MESSAGE: Final = 2**20
 

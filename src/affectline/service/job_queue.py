@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from affectline.json_records import JsonValue, read_record, to_json_object
+from affectline.parent_pipe import ChildLimits
 from affectline.service.child import Child
 from affectline.service.job_folder import JobFolder
 from affectline.service.job_store import Job, JobState, JobStore
-from affectline.service.parent_pipe import ChildLimits
 from affectline.service.probe import Probed, ProbeRequest
 from affectline.service.problems import ProblemError
 from affectline.service.progress import Progress

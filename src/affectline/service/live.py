@@ -19,12 +19,12 @@ from typing import Final
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from affectline.json_records import JsonValue, to_json_object
+from affectline.parent_pipe import ChildLimits
 from affectline.service.access import PROTOCOL
 from affectline.service.child import Child
 from affectline.service.job_queue import LIVE_PREFIX
 from affectline.service.live_worker import TIME, LiveRequest
 from affectline.service.metrics import Metrics
-from affectline.service.parent_pipe import ChildLimits
 from affectline.service.settings import ServiceSettings
 
 logger = logging.getLogger(__name__)

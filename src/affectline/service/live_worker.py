@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from affectline.errors import AffectlineError
 from affectline.json_records import JsonValue, read_record
 from affectline.labels import ABAW_ACTION_UNITS, VALENCE_AROUSAL, Expression
-from affectline.service.parent_pipe import ChildLimits, ParentPipe, apply_limits
+from affectline.parent_pipe import ChildLimits, ParentPipe, apply_limits
 from affectline.service.settings import AnalysisChoice
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import Final
 
 from affectline.errors import InputFileError
 from affectline.json_records import read_record, to_json_object
-from affectline.service.parent_pipe import ChildLimits, ParentPipe, apply_limits
+from affectline.parent_pipe import ChildLimits, ParentPipe, apply_limits
 
 
 @dataclass(frozen=True, slots=True)

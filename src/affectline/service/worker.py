@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 
 from affectline.errors import AffectlineError, InputFileError
 from affectline.json_records import read_record, to_json_object
+from affectline.parent_pipe import ChildLimits, ParentPipe, apply_limits
 from affectline.service.file_lock import locked
 from affectline.service.job_folder import JobFolder
-from affectline.service.parent_pipe import ChildLimits, ParentPipe, apply_limits
 from affectline.service.probe import without_path
 from affectline.service.settings import AnalysisChoice
 

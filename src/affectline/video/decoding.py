@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
@@ -27,6 +28,34 @@ SELF_DELIMITING = ("mpegts", "mpeg", "h264", "hevc")
 """Formats that do not say where a picture ends: only the decoder sees that the last one was cut."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What decoding has met with so far; see `Pictures`."""
+
+    concealed: int = 0
+    lost: int = 0
+    discarded: int = 0
+    has_read_error: bool = False
+
+    def plus(self, other: Tally) -> Tally:
+        """Return what both have met with together."""
+        return Tally(
+            self.concealed + other.concealed,
+            self.lost + other.lost,
+            self.discarded + other.discarded,
+            self.has_read_error or other.has_read_error,
+        )
+
+    def since(self, earlier: Tally) -> Tally:
+        """Return what came after an earlier tally of the same pass."""
+        return Tally(
+            self.concealed - earlier.concealed,
+            self.lost - earlier.lost,
+            self.discarded - earlier.discarded,
+            self.has_read_error,
+        )
+
+
 class Pictures:
     """The decoded pictures of a stream in order of presentation. Iterate once.
 
@@ -38,8 +67,23 @@ class Pictures:
     """
 
     def __init__(
-        self, container: InputContainer, stream: VideoStream, skipped_packets: int = 0, *, is_last_cut: bool = False
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        skipped_packets: int = 0,
+        *,
+        is_last_cut: bool = False,
+        sought_pts: int | None = None,
     ) -> None:
+        """Prepare for decoding.
+
+        Args:
+            container: where the stream is from.
+            stream: what to decode.
+            skipped_packets: so many packets of the stream are passed over.
+            is_last_cut: its last packet is not whole.
+            sought_pts: the container was sent to a key frame with this time stamp; what comes before is passed over.
+        """
         self.concealed = 0
         self.lost = 0
         self.discarded = 0
@@ -47,6 +91,7 @@ class Pictures:
         self._container = container
         self._stream = stream
         self._skipped_packets = skipped_packets
+        self._sought_pts = sought_pts
         self._is_last_cut = is_last_cut
         self._is_cut_into_packets = container.format.name not in SELF_DELIMITING
         self._suspect_pts: set[int | None] = set()
@@ -54,6 +99,11 @@ class Pictures:
         context = stream.codec_context
         is_large = context.width * context.height > LARGEST_SINGLE_THREADED
         stream.thread_type = "AUTO" if is_large and self._is_cut_into_packets else "SLICE"
+
+    @property
+    def tally(self) -> Tally:
+        """What it has met with so far."""
+        return Tally(self.concealed, self.lost, self.discarded, self.has_read_error)
 
     def __iter__(self) -> Iterator[tuple[VideoFrame, bool]]:
         """Return each picture with whether it is damaged."""
@@ -71,7 +121,7 @@ class Pictures:
                 continue
             number += 1
             self.discarded += packet.is_discard
-            if number <= self._skipped_packets:
+            if number <= self._skipped_packets or not self._has_arrived(packet):
                 continue
             if packet.is_corrupt and self._is_cut_into_packets:
                 self.lost += 1  # the file ends inside it
@@ -85,6 +135,11 @@ class Pictures:
             if self._is_last_cut:
                 self._suspect_pts.add(held.pts)
             yield held
+
+    def _has_arrived(self, packet: Packet[Stream]) -> bool:
+        if self._sought_pts is not None and packet.is_keyframe and packet.pts == self._sought_pts:
+            self._sought_pts = None
+        return self._sought_pts is None
 
     def _readable_packets(self) -> Iterator[Packet[Stream]]:
         failures = 0
@@ -159,6 +214,10 @@ class Clock:
         rate = stream.guessed_rate or stream.average_rate
         self._interval_s = 1 / Fraction(rate) if rate else Fraction(1, 25)
         self._last_s: Fraction | None = None
+
+    def time_of(self, pts: int) -> float:
+        """Return the time that a time stamp stands for, in seconds, rounded to a microsecond."""
+        return round(float(pts * self._tick_s - self._start_s), TIME_DECIMALS)
 
     def ticks(self, time_s: float) -> int:
         """Return the last time stamp of the stream that lies before a time in seconds."""

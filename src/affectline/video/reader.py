@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
 
 import av
-from av import VideoFrame
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from affectline.errors import VideoError
 from affectline.records import Frame
 from affectline.video.boxes import is_cut, is_last_picture_cut
-from affectline.video.decoding import Clock, Pictures
+from affectline.video.decoding import Clock, Pictures, Tally
 from affectline.video.opening import opened
 from affectline.video.picture import RgbConverter, Upright, square_size, upright_of
+from affectline.video.run import Run
 from affectline.video.seeking import FILE_START, Start, find_start
+from affectline.video.segment_reader import SegmentReader, SegmentReport
+from affectline.video.segments import Begin, Plan, Segment, plan_segments
 from affectline.video.source import EVERY_FRAME, ReadReport, Sampling, SourceInfo
 
 
@@ -100,16 +101,50 @@ class VideoFile:
         with opened(self.info.path) as (container, stream):
             is_last_cut = container.format.name == "mpegts" and is_last_picture_cut(self.info.path, stream.id)
             pictures = Pictures(container, stream, start.packets, is_last_cut=is_last_cut)
-            run = _Run(pictures, Clock(container, stream), start, resume_after)
+            run = Run(pictures, Clock(container, stream), start, resume_after)
             for picture, is_damaged, number, time_s, previous_s in run:
                 if sampling.end_s is not None and time_s >= sampling.end_s:
                     break
                 if sampling.takes(number, time_s, previous_s):
                     yield Frame(number, time_s, converter.convert(picture), is_damaged)
             else:
-                self._report = self._final_report(run, pictures, start)
+                self._report = self._final_report(run.index + 1, pictures.tally, run.last_pts, start == FILE_START)
                 return
-        self._report = self._report_of(run.index, pictures, [])
+        self._report = self._report_of(run.index, pictures.tally, [])
+
+    def segments(
+        self, sampling: Sampling, count: int, grid_s: float, resume_after: tuple[int, float] | None = None
+    ) -> Plan:
+        """Return how the sampled frames are read in parts that need nothing of each other; see `plan_segments`.
+
+        Args:
+            sampling: which frames.
+            count: about how many parts are wanted.
+            grid_s: they meet at multiples of this time, in seconds.
+            resume_after: as in `frames`.
+
+        Raises:
+            VideoError: the file cannot be opened any more.
+        """
+        after_s = max(sampling.start_s or 0.0, resume_after[1] if resume_after else 0.0)
+        begin = Begin(self._start(after_s), after_s, resume_after)
+        return plan_segments(self.info.path, sampling, count, begin, grid_s)
+
+    def read_segment(self, segment: Segment, sampling: Sampling) -> SegmentReader:
+        """Return a part's frames, to be iterated over once."""
+        converter = RgbConverter(self._stored_wh, self._upright)
+        return SegmentReader(self.info.path, segment, sampling, converter)
+
+    def take_reports(self, reports: Sequence[SegmentReport]) -> None:
+        """Let `report` say what reading all segments gave, in their order; their numbers follow each other."""
+        total = Tally()
+        for one in reports:
+            total = total.plus(one.tally)
+        last = reports[-1]
+        if last.reached_end:
+            self._report = self._final_report(last.next_index, total, last.last_pts, reports[0].is_from_start)
+        else:
+            self._report = self._report_of(last.next_index, total, [])
 
     def _start(self, after_s: float) -> Start:
         if after_s <= 0:
@@ -118,23 +153,23 @@ class VideoFile:
             target_pts = Clock(container, stream).ticks(after_s)
         return find_start(self.info.path, target_pts)
 
-    def _final_report(self, run: _Run, pictures: Pictures, start: Start) -> ReadReport:
+    def _final_report(self, decoded: int, tally: Tally, last_pts: int | None, is_from_start: bool) -> ReadReport:
         problems = []
         if is_cut(self.info.path, self.info.container or ""):
             problems.append(
-                f"the file ends early, after {run.index + 1} frames: it was cut while it was recorded or copied; "
+                f"the file ends early, after {decoded} frames: it was cut while it was recorded or copied; "
                 "if it is whole elsewhere, copy it again"
             )
-        elif pictures.has_read_error:
+        elif tally.has_read_error:
             problems.append("part of the file could not be read")
-        expected = self.info.frame_count if start is FILE_START else None
-        missing = (expected or 0) - run.index - 1 - pictures.discarded - pictures.lost
-        if missing > 0 and (problems or pictures.lost or not self._holds_all_packets(run.last_pts)):
+        expected = self.info.frame_count if is_from_start else None
+        missing = (expected or 0) - decoded - tally.discarded - tally.lost
+        if missing > 0 and (problems or tally.lost or not self._holds_all_packets(last_pts)):
             problems.append(f"{missing} of the {expected} frames in its index are missing")
-        return self._report_of(run.index + 1, pictures, problems)
+        return self._report_of(decoded, tally, problems)
 
-    def _report_of(self, decoded: int, pictures: Pictures, problems: list[str]) -> ReadReport:
-        damaged = pictures.lost + pictures.concealed
+    def _report_of(self, decoded: int, tally: Tally, problems: list[str]) -> ReadReport:
+        damaged = tally.lost + tally.concealed
         if damaged:
             problems = [*problems, f"{damaged} {'frame is' if damaged == 1 else 'frames are'} damaged"]
         problem = f"{self.info.path}: {'; '.join(problems)}" if problems else None
@@ -153,53 +188,6 @@ class VideoFile:
                 return sum(packet.size > 0 for packet in container.demux(stream)) >= stream.frames
             except av.error.FFmpegError:
                 return False
-
-
-class _Numbered(NamedTuple):
-    """A picture with its number and time, and the time of the one before it (None at the start)."""
-
-    picture: VideoFrame
-    is_damaged: bool
-    number: int
-    time_s: float
-    previous_s: float | None
-
-
-class _Run:
-    """One pass over the pictures of a file: gives each that is not handled yet its number and time."""
-
-    def __init__(self, pictures: Pictures, clock: Clock, start: Start, resume_after: tuple[int, float] | None) -> None:
-        self.index = start.index - 1
-        self.last_pts: int | None = None
-        self._pictures = pictures
-        self._clock = clock
-        self._start = start
-        self._resume_after = resume_after
-
-    def __iter__(self) -> Iterator[_Numbered]:
-        previous_s: float | None = None
-        for picture, is_damaged in self._pictures:
-            if self._start.pts is not None and (picture.pts is None or picture.pts < self._start.pts):
-                continue
-            self.index += 1
-            self.last_pts = picture.pts
-            time_s = self._clock.time_s(picture)
-            if not self._is_handled(time_s):
-                yield _Numbered(picture, is_damaged, self.index, time_s, previous_s)
-            previous_s = time_s
-
-    def _is_handled(self, time_s: float) -> bool:
-        """Return whether an earlier run handled the picture: by number, after a jump by the surer time."""
-        if self._resume_after is None:
-            return False
-        index, handled_s = self._resume_after
-        if self._start is FILE_START:
-            return self.index <= index
-        if time_s <= handled_s:
-            self.index = min(self.index, index)
-            return True
-        self.index = max(self.index, index + 1)
-        return False
 
 
 def _info(

@@ -1,4 +1,4 @@
-"""The child's end of the pipe to the service, and the limits that a child sets itself before it opens anything.
+"""The child's end of the pipe to the process that started it, and the limits that a child may set itself.
 
 Bytes from strangers are opened in children only. A child ends when the service does, however that ends: the kernel
 closes the pipe, and a thread that reads it sees that.
