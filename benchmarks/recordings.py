@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from affectline.analysis import observe_source
 from affectline.backbones import Backbone
 from affectline.faces.crops import crop_face
-from affectline.faces.finder import BLOCK_FRAMES
 from affectline.heads.pretrained import expression_probabilities, zero_shot_valence_arousal
 from affectline.inputs import expand_inputs, open_input
 from affectline.labels import VALENCE_AROUSAL, Task
 from affectline.models import Models
-from affectline.observe import Observer
+from affectline.observe import BLOCK_FRAMES, Observer
 from affectline.records import FloatArray, UInt8Array
 from affectline.schema import BOX_COLUMNS, expressions_in, score_columns
 from affectline.video import FrameSource, Sampling

@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 from scipy.special import softmax
 
@@ -17,14 +16,14 @@ from affectline.backbones.spec import describe
 from affectline.cascade import check_cascade
 from affectline.describe import finish_settings
 from affectline.errors import InputError
-from affectline.faces.finder import BLOCK_FRAMES
+from affectline.faces.stretches import STRETCH_S
 from affectline.heads.norms import NORMS
 from affectline.inputs import expand_inputs
 from affectline.job_index import JobResult
 from affectline.jobs import OutputOptions, run_jobs
 from affectline.labels import AFFECTNET_7, AFFECTNET_8, FERPLUS_8, Task
 from affectline.models import Models, load_models
-from affectline.observe import Observer, RawBlock
+from affectline.observe import Observer
 from affectline.options import CASCADE_SURE_FROM
 from affectline.postprocess.smoothing import SmoothingChoice
 from affectline.provenance import CascadeRecord
@@ -35,9 +34,9 @@ from tiny_networks import SPEC, save, tiny_network
 UNSMOOTHED = AnalyzeOptions(smoothing=Smoothing.off(), sampling=Sampling(end_s=2.6))
 STRIDE_S = 0.25
 LENGTH = 63
-"""Frames of the demo clip before 2.6 s: a block of 48 and 15 more."""
+"""Frames of the demo clip before 2.6 s."""
 
-SEEN = [*range(0, 48, 6), *range(48, 61, 6), 62]
+SEEN = [*range(0, 61, 6), 62]
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +57,6 @@ def strided(demo_clip: Path, models: Models) -> Timeline:
 @pytest.fixture(scope="module")
 def frames(demo_clip: Path) -> list[Frame]:
     return list(read_frames(demo_clip, UNSMOOTHED.sampling))
-
-
-def rows_of(blocks: list[RawBlock]) -> pa.Table:
-    return pa.Table.from_batches([block.rows for block in blocks])
 
 
 class TestStride:
@@ -89,22 +84,24 @@ class TestStride:
         strided.write(tmp_path)
         assert Timeline.from_csv(tmp_path / "timeline.csv") == strided
 
-    def test_two_that_begin_at_blocks_give_what_one_gives(self, models: Models, frames: list[Frame]) -> None:
-        def observer(state: str | None = None) -> Observer:
-            return Observer(models, state=state, stride_s=STRIDE_S)
+    def test_two_that_begin_with_stretches_give_what_one_gives(self, demo_clip: Path, models: Models) -> None:
+        frames = list(read_frames(demo_clip, Sampling(start_s=STRETCH_S - 0.5, end_s=STRETCH_S + 0.6)))
+        border = next(place for place, frame in enumerate(frames) if (frame.time_s or 0.0) >= STRETCH_S)
 
-        whole = list(observer().observe(frames, 1))
-        first = list(observer().observe(frames[:BLOCK_FRAMES], 1, goes_on=True))
-        second = list(observer(first[-1].state).observe(frames[BLOCK_FRAMES:], 1))
-        assert rows_of([*first, *second]) == rows_of(whole)
-        assert pc.is_valid(rows_of(first)["track_id"]).to_pylist()[-1] is False
-        seen = rows_of(list(observer().observe(frames[:BLOCK_FRAMES], 1)))["track_id"]
-        assert seen.to_pylist()[-1] == 1, "the last frame of an input is seen"
+        def rows(some: list[Frame], *, goes_on: bool = False) -> list[pa.RecordBatch]:
+            observer = Observer(models, stride_s=STRIDE_S)
+            return [block.rows for block in observer.observe(some, 1, goes_on=goes_on)]
+
+        first, second = rows(frames[:border], goes_on=True), rows(frames[border:])
+        assert pa.Table.from_batches([*first, *second]) == pa.Table.from_batches(rows(frames))
+        assert first[-1]["track_id"].to_pylist()[-1] is None
+        ended = rows(frames[:border])
+        assert ended[-1]["track_id"].to_pylist()[-1] == 1, "the last frame of an input is seen"
 
     def test_longer_than_the_longest_gap(self, demo_clip: Path, models: Models) -> None:
         options = replace(UNSMOOTHED, stride_s=1.5, action_units=False)
         statuses = analyze(demo_clip, options, models=replace(models, landmarks=None)).column("status")
-        assert np.flatnonzero(statuses == "observed").tolist() == [0, 36, 48, 62]
+        assert np.flatnonzero(statuses == "observed").tolist() == [0, 36, 62]
         assert set(statuses) == {"observed", "interpolated"}
 
     def test_a_loop_over_frames_fills_in_too(self, models: Models, frames: list[Frame], strided: Timeline) -> None:

@@ -7,7 +7,7 @@ from affectline.errors import InputError
 from affectline.records import Frame
 from affectline.stride import Stride, mark_last
 
-BLOCK = 48
+STRETCH = 48
 PIXEL = np.zeros((1, 1, 3), np.uint8)
 
 
@@ -20,7 +20,7 @@ def seen(stride_s: float | None, times_s: list[float], corrupt: frozenset[int] =
     return [
         number
         for number, time_s in enumerate(times_s)
-        if stride.takes(frame(number, time_s, is_corrupt=number in corrupt), begins_stretch=number % BLOCK == 0)
+        if stride.takes(frame(number, time_s, is_corrupt=number in corrupt), begins_stretch=number % STRETCH == 0)
     ]
 
 
@@ -32,7 +32,7 @@ def test_without_a_stride_every_frame_is_seen() -> None:
     assert seen(None, constant_rate(25, 7), frozenset({3})) == [0, 1, 2, 3, 4, 5, 6]
 
 
-def test_a_fifth_of_a_second_is_every_fifth_frame_and_each_block_begins_anew() -> None:
+def test_a_fifth_of_a_second_is_every_fifth_frame_and_each_stretch_begins_anew() -> None:
     assert seen(0.2, constant_rate(25, 60)) == [*range(0, 48, 5), 48, 53, 58]
 
 
@@ -52,10 +52,12 @@ def test_a_corrupt_frame_is_passed_over_for_the_one_behind_it() -> None:
     assert seen(0.2, constant_rate(25, 12), frozenset({0, 5, 6})) == [1, 7, 10]
 
 
-def test_where_an_analysis_begins_does_not_matter_at_a_block() -> None:
-    times_s = constant_rate(24000 / 1001, 3 * BLOCK)
+def test_where_an_analysis_begins_does_not_matter_at_a_stretch() -> None:
+    times_s = constant_rate(24000 / 1001, 3 * STRETCH)
     whole = seen(0.3, times_s)
-    assert [BLOCK + number for number in seen(0.3, times_s[BLOCK:])] == [number for number in whole if number >= BLOCK]
+    assert [STRETCH + number for number in seen(0.3, times_s[STRETCH:])] == [
+        number for number in whole if number >= STRETCH
+    ]
 
 
 def test_independent_images_have_nothing_between_them() -> None:

@@ -11,6 +11,8 @@ from affectline.cli.arguments import CPUS, DEVICE, ENGINE, OFFLINE, PRECISION, T
 from affectline.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from affectline.cluster import ClusterOptions
     from affectline.job_index import JobResult
     from affectline.jobs import OutputOptions
@@ -54,14 +56,12 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
 ) -> None:
     """Turn videos into timelines of valence, arousal, expression and action units, per frame and face."""
     from affectline.cli.arguments import parse_engine, parse_smoothing
-    from affectline.faces.registry import DEFAULT_DETECTOR
-    from affectline.jobs import OutputOptions, parse_formats
     from affectline.options import AnalyzeOptions
 
     options = AnalyzeOptions(
         backbone=tuple(backbone or ()) or None,
         heads=tuple(head or ()),
-        detector=detector or DEFAULT_DETECTOR,
+        detector=detector or _default_detector(),
         max_faces=max_faces,
         detect_every=_parse_detect_every(detect_every),
         action_units=au,
@@ -78,8 +78,20 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
         workers=workers,
         offline=offline,
     )
-    saving = OutputOptions(output, parse_formats(formats), video, save_landmarks, resume, report)
+    saving = _saving(output, formats, annotate=video, save_landmarks=save_landmarks, resume=resume, report=report)
     _exit_with(_run(inputs, options, saving, parse_engine(engine, task_cpus, device), trust_pickle))
+
+
+def _default_detector() -> str:
+    from affectline.faces.registry import DEFAULT_DETECTOR
+
+    return DEFAULT_DETECTOR
+
+
+def _saving(output: Path, formats: str, **switches: bool) -> OutputOptions:
+    from affectline.jobs import OutputOptions, parse_formats
+
+    return OutputOptions(output, parse_formats(formats), **switches)
 
 
 def _sampling(every: int, fps: float | None, start: float | None, end: float | None) -> Sampling:
