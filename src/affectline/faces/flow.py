@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from affectline.faces.scaling import scaled
 from affectline.records import KEYPOINTS, FloatArray, UInt8Array
 
 _FACE_SIDE: Final = 48
@@ -92,7 +93,10 @@ class _Followed:
     def _look(self, rgb: UInt8Array) -> None:
         """Take a new patch with the face in its middle."""
         center, side = _center_and_side(self.box)
-        self._patch_side = max(_PATCH_SIDE // 4, round(side * _PATCH_SIDE / _FACE_SIDE))
+        wanted = max(_PATCH_SIDE // 4, round(side * _PATCH_SIDE / _FACE_SIDE))
+        # A side that can be halved as often as it will be is scaled down by the quickest way.
+        step = 2 ** max(0, (wanted // _PATCH_SIDE).bit_length() - 1)
+        self._patch_side = wanted // step * step
         self._origin = np.round(center - self._patch_side / 2).astype(np.int64)
         self._patch = self._cut(rgb)
 
@@ -102,15 +106,14 @@ class _Followed:
         x2, y2 = x1 + side, y1 + side
         left, top = min(max(x1, 0), rgb.shape[1] - 1), min(max(y1, 0), rgb.shape[0] - 1)
         right, bottom = max(min(x2, rgb.shape[1]), left + 1), max(min(y2, rgb.shape[0]), top + 1)
-        inside = np.ascontiguousarray(rgb[top:bottom, left:right, 1])
+        inside = np.asarray(cv2.extractChannel(rgb[top:bottom, left:right], 1), np.uint8)
         if inside.shape != (side, side):
             above, below, before, behind = (
                 max(0, int(value)) for value in (top - y1, y2 - bottom, left - x1, x2 - right)
             )
             padded = cv2.copyMakeBorder(inside, above, below, before, behind, cv2.BORDER_REPLICATE)
             inside = np.asarray(padded, np.uint8)
-        method = cv2.INTER_AREA if side > _PATCH_SIDE else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(inside, (_PATCH_SIDE, _PATCH_SIDE), interpolation=method), np.uint8)
+        return scaled(inside, _PATCH_SIDE, _PATCH_SIDE)
 
     def move(self, rgb: UInt8Array) -> bool:
         """Move box and key points to where the face is in the next frame; return whether that is sure."""

@@ -94,8 +94,7 @@ class LandmarkNetwork:
             rgb: shape (height, width, 3), uint8, RGB.
             region: where the face is; may reach beyond the border, which is then replicated.
         """
-        crop = region.cut(rgb, _CROP_SIZE).astype(np.float32) / np.float32(255)
-        raw_points, logit = self._mesh.run(crop[np.newaxis])
+        raw_points, logit = self._mesh.run_picture(region.cut(rgb, _CROP_SIZE))
         # A logit of 0 is a presence of 0.5, MediaPipe's threshold.
         if logit[0] < 0:
             return None
