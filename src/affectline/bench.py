@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +21,7 @@ from affectline.observe import Observer
 from affectline.options import AnalyzeOptions
 from affectline.process_memory import MemorySampler
 from affectline.progress import ProgressHook, ignore_progress
+from affectline.runtime import usable_cores
 from affectline.timeline import Timeline
 from affectline.video import FrameSource
 
@@ -119,7 +119,7 @@ def measure(
         device=provenance.device,
         precision=provenance.precision,
         action_units=models.landmarks is not None,
-        cores=_cores(),
+        cores=usable_cores(),
         start_up_s=start_up_s,
         frames=frames,
         faces=faces,
@@ -156,7 +156,7 @@ def _open(path: Path) -> FrameSource:
 def _pass(path: Path, models: Models, options: AnalyzeOptions) -> _Pass:
     source = _open(path)
     began, began_cpu = time.perf_counter(), time.process_time()
-    observer = Observer(models, options.max_faces)
+    observer = Observer(models, options.max_faces, options.detect_every)
     blocks = observe_source(source, observer, options.sampling)
     raw = pa.Table.from_batches([block.rows for block in blocks], observer.schema)
     if not len(raw):
@@ -167,17 +167,10 @@ def _pass(path: Path, models: Models, options: AnalyzeOptions) -> _Pass:
 
 def _latencies_ms(source: FrameSource, models: Models, options: AnalyzeOptions, limit: int) -> list[float]:
     """Return what each of the first frames takes when nothing overlaps, milliseconds."""
-    observer = Observer(models, options.max_faces)
+    observer = Observer(models, options.max_faces, options.detect_every)
     found = []
     for frame in islice(source.frames(options.sampling), limit):
         began = time.perf_counter()
         observer.observe_one(frame)
         found.append(1000 * (time.perf_counter() - began))
     return found
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
+from threading import BoundedSemaphore
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +24,18 @@ from affectline.faces.reference import average_keypoints
 from affectline.labels import Status, Task
 from affectline.landmark_file import LandmarkEntry
 from affectline.models import Models
-from affectline.pipeline import in_background
+from affectline.pipeline import (
+    ONE_OPENCV_THREAD,
+    Permit,
+    Submit,
+    applied,
+    at_once,
+    drawn,
+    in_background,
+    side_by_side,
+)
 from affectline.records import Face, FloatArray, Frame
+from affectline.runtime import usable_cores
 from affectline.schema import BOX_COLUMNS, encoding_column, raw_schema, score_columns
 
 BATCH_FACES = 16
@@ -115,37 +130,47 @@ class Observer:
     def observe(self, frames: Iterable[Frame], frame_bytes: int) -> Iterator[RawBlock]:
         """Give the raw rows of the frames, block by block; decoding, faces, landmarks and backbone run side by side.
 
+        No more of it runs at once than the backbones may use cores (`Runtime.threads`); with one, all runs in the
+        calling thread.
+
         Args:
             frames: in order; read in a thread of its own.
             frame_bytes: size of one decoded frame, from which the queues get their length.
         """
         depth = int(np.clip(MAX_QUEUED_BYTES // max(frame_bytes, 1), 1, 16))
+        runtime = self._models.backbones[0].runtime
+        if runtime.cores == 1:
+            with ONE_OPENCV_THREAD:
+                yield from self._run(map(self._mark, map(self._find, frames)), at_once)
+            return
+        permit: Permit = nullcontext() if runtime.cores >= usable_cores() else BoundedSemaphore(runtime.cores)
         with (
-            in_background(frames, depth) as decoded,
-            in_background(self._find(decoded), depth) as found,
-            in_background(self._mark(found), depth) as marked,
+            ONE_OPENCV_THREAD,
+            in_background(drawn(frames, permit), depth) as decoded,
+            in_background(applied(self._find, decoded, permit), depth) as found,
+            in_background(applied(self._mark, found, permit), depth) as marked,
+            side_by_side(runtime.lanes, permit) as submit,
         ):
-            yield from self._run(marked)
+            yield from self._run(marked, submit)
 
     def observe_one(self, frame: Frame) -> RawBlock:
         """Give the raw rows of one frame, at once and in the calling thread."""
-        (block,) = self._run(self._mark(self._find([frame])))
+        (block,) = self._run([self._mark(self._find(frame))], at_once)
         return block
 
-    def _find(self, frames: Iterable[Frame]) -> Iterator[Seen]:
-        for frame in frames:
-            faces = self._faces(frame)
-            self._taken += 1
-            seen = Seen(
-                frame,
-                self._taken % BLOCK_FRAMES == 0,
-                faces,
-                [face_quality(frame.rgb, face) for face in faces],
-                [self._prepare(frame, face) for face in faces],
-            )
-            if seen.ends_block and self._finder is not None:
-                seen.finder_state = self._finder.state()
-            yield seen
+    def _find(self, frame: Frame) -> Seen:
+        faces = self._faces(frame)
+        self._taken += 1
+        seen = Seen(
+            frame,
+            self._taken % BLOCK_FRAMES == 0,
+            faces,
+            [face_quality(frame.rgb, face) for face in faces],
+            [self._prepare(frame, face) for face in faces],
+        )
+        if seen.ends_block and self._finder is not None:
+            seen.finder_state = self._finder.state()
+        return seen
 
     def _faces(self, frame: Frame) -> Sequence[Face]:
         if self._finder is None:
@@ -161,40 +186,53 @@ class Observer:
             for backbone in self._models.backbones
         )
 
-    def _mark(self, seen: Iterable[Seen]) -> Iterator[Seen]:
-        for item in seen:
-            if self._reader is not None:
-                item.landmarks = self._reader.read(item.frame.rgb, item.faces)
-                if item.ends_block:
-                    item.landmark_state = self._reader.state()
-            # Nobody looks at the picture again; a block of them would not fit into memory.
-            item.frame = replace(item.frame, rgb=_NO_PIXELS)
-            yield item
+    def _mark(self, seen: Seen) -> Seen:
+        if self._reader is not None:
+            seen.landmarks = self._reader.read(seen.frame.rgb, seen.faces)
+            if seen.ends_block:
+                seen.landmark_state = self._reader.state()
+        # Nobody looks at the picture again; a block of them would not fit into memory.
+        seen.frame = replace(seen.frame, rgb=_NO_PIXELS)
+        return seen
 
-    def _run(self, seen: Iterable[Seen]) -> Iterator[RawBlock]:
-        block = _Block(self._models, self._names)
+    def _run(self, seen: Iterable[Seen], submit: Submit[TaskScores]) -> Iterator[RawBlock]:
+        block = _Block(self._models, self._names, submit)
+        ended: deque[_Block] = deque()
         for item in seen:
             block.add(item)
             if item.ends_block:
-                state = {"finder": item.finder_state, "landmarks": item.landmark_state}
-                yield block.build(self.schema, json.dumps(state))
-                block = _Block(self._models, self._names)
+                block.end(json.dumps({"finder": item.finder_state, "landmarks": item.landmark_state}))
+                ended.append(block)
+                block = _Block(self._models, self._names, submit)
+            # The backbones go on with the crops of the next block meanwhile.
+            while ended and (ended[0].is_scored or len(ended) > 1):
+                yield ended.popleft().build(self.schema)
         if block:
-            yield block.build(self.schema, "")
+            block.end("")
+            ended.append(block)
+        for block in ended:
+            yield block.build(self.schema)
 
 
 class _Block:
-    """The rows of one block while it is put together; crops go through the backbones as soon as a batch is full."""
+    """The rows of one block while it is put together; crops go to the backbones as soon as there is a batch."""
 
-    def __init__(self, models: Models, names: Sequence[str] | None) -> None:
+    def __init__(self, models: Models, names: Sequence[str] | None, submit: Submit[TaskScores]) -> None:
         self._models = models
         self._names = names
+        self._submit = submit
         self._waiting: list[tuple[tuple[FloatArray, ...], Landmarks | None]] = []
-        self._scores: list[TaskScores] = []
+        self._scored: list[Future[TaskScores]] = []
         self._rows: list[_Row] = []
+        self._state = ""
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the backbones are done with it, once it has ended."""
+        return all(scores.done() for scores in self._scored)
 
     def add(self, item: Seen) -> None:
         if not item.faces:
@@ -204,27 +242,29 @@ class _Block:
             self._rows.append(_Row(item.frame, face, quality, mark))
         self._waiting.extend(zip(item.prepared, marks, strict=True))
         while len(self._waiting) >= BATCH_FACES:
-            self._run_backbones()
+            self._send_batch()
 
-    def _run_backbones(self) -> None:
-        batch, self._waiting = self._waiting[:BATCH_FACES], self._waiting[BATCH_FACES:]
-        features = {
-            backbone.digest: backbone.run(np.stack([prepared[number] for prepared, _ in batch]))
-            for number, backbone in enumerate(self._models.backbones)
-        }
-        self._scores.append(score_faces(self._models, features, [mark for _, mark in batch]))
-
-    def build(self, schema: pa.Schema, state: str) -> RawBlock:
+    def end(self, state: str) -> None:
+        """Send what is left to the backbones; nothing is added any more. `state` is that of the `RawBlock`."""
+        self._state = state
         if self._waiting:
-            self._run_backbones()
-        columns = {**self._row_columns(), **self._score_columns(), **self._encodings()}
+            self._send_batch()
+
+    def _send_batch(self) -> None:
+        batch, self._waiting = self._waiting[:BATCH_FACES], self._waiting[BATCH_FACES:]
+        self._scored.append(self._submit(partial(_scores, self._models, batch)))
+
+    def build(self, schema: pa.Schema) -> RawBlock:
+        """Return the rows, waiting for the backbones."""
+        scores = [one.result() for one in self._scored]
+        columns = {**self._row_columns(), **self._score_columns(scores), **self._encodings(scores)}
         arrays = [pa.array(columns[entry.name], type=entry.type, from_pandas=True) for entry in schema]
         entries = [
             (row.frame.index, row.face.track_id, row.landmarks)
             for row in self._rows
             if row.face is not None and row.landmarks is not None
         ]
-        return RawBlock(pa.RecordBatch.from_arrays(arrays, schema=schema), state, entries)
+        return RawBlock(pa.RecordBatch.from_arrays(arrays, schema=schema), self._state, entries)
 
     def _row_columns(self) -> dict[str, object]:
         rows = self._rows
@@ -242,20 +282,20 @@ class _Block:
             columns["source"] = [self._names[row.frame.index] for row in rows]
         return columns
 
-    def _score_columns(self) -> dict[str, FloatArray]:
+    def _score_columns(self, scores: Sequence[TaskScores]) -> dict[str, FloatArray]:
         names = [name for task in Task for name in score_columns(task, self._models.expressions)]
         table = np.full((len(self._rows), len(names)), np.nan, np.float32)
-        if self._scores:
+        if scores:
             table[self._with_face()] = np.concatenate(
-                [np.concatenate([s.valence_arousal, s.probabilities, s.action_units], axis=1) for s in self._scores]
+                [np.concatenate([s.valence_arousal, s.probabilities, s.action_units], axis=1) for s in scores]
             )
         return dict(zip(names, table.T, strict=True))
 
-    def _encodings(self) -> dict[str, list[FloatArray | None]]:
+    def _encodings(self, scores: Sequence[TaskScores]) -> dict[str, list[FloatArray | None]]:
         columns = {}
         for task in self._models.context_heads:
             column: list[FloatArray | None] = [None] * len(self._rows)
-            encoded = [row for scores in self._scores for row in scores.encoded[task]]
+            encoded = [row for one in scores for row in one.encoded[task]]
             for number, row in zip(self._with_face(), encoded, strict=True):
                 column[number] = row
             columns[encoding_column(task)] = column
@@ -263,6 +303,15 @@ class _Block:
 
     def _with_face(self) -> list[int]:
         return [number for number, row in enumerate(self._rows) if row.face is not None]
+
+
+def _scores(models: Models, batch: Sequence[tuple[tuple[FloatArray, ...], Landmarks | None]]) -> TaskScores:
+    """Return what the networks say of some faces, given as their backbones want them, with their landmarks."""
+    features = {
+        backbone.digest: backbone.run(np.stack([prepared[number] for prepared, _ in batch]), in_lanes=False)
+        for number, backbone in enumerate(models.backbones)
+    }
+    return score_faces(models, features, [mark for _, mark in batch])
 
 
 @dataclass(frozen=True, slots=True)
