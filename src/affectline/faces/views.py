@@ -88,7 +88,7 @@ class FrameViews:
             view_side: of the view.
         """
         square = _pair(side, side)
-        return self._cut(center_xy - square / 2, square, view_side, view_side)
+        return self._cut(np.asarray(center_xy - square / 2, np.float32), square, view_side, view_side)
 
     def _cut(self, origin_xy: FloatArray, size_xy: FloatArray, width: int, height: int) -> View:
         """Return a rectangle of the frame, rounded to whole pixels of what it is cut from, as a view of this size."""
