@@ -18,9 +18,10 @@ from affectline.errors import ResumeError
 from affectline.face_scores import TaskScores, score_faces
 from affectline.faces.crops import crop_face
 from affectline.faces.finder import BLOCK_FRAMES, FaceFinder
-from affectline.faces.landmarks import LandmarkReader, Landmarks
+from affectline.faces.landmarks import LandmarkReader, Landmarks, Mesh
 from affectline.faces.quality import LOW_QUALITY, face_quality
 from affectline.faces.reference import average_keypoints
+from affectline.faces.regions import Region
 from affectline.labels import Status, Task
 from affectline.landmark_file import LandmarkEntry
 from affectline.models import Models
@@ -52,11 +53,13 @@ class Seen:
     frame: Frame
     ends_block: bool
     faces: Sequence[Face]
-    qualities: Sequence[float]
-    prepared: Sequence[tuple[FloatArray, ...]]
     finder_state: object = None
-    landmarks: Sequence[Landmarks | None] = ()
+    suggested: Sequence[Region] = ()
+    qualities: Sequence[float] = ()
+    prepared: Sequence[tuple[FloatArray, ...]] = ()
+    meshes: Sequence[Mesh | None] = ()
     landmark_state: object = None
+    landmarks: Sequence[Landmarks | None] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,35 +144,36 @@ class Observer:
         runtime = self._models.backbones[0].runtime
         if runtime.cores == 1:
             with ONE_OPENCV_THREAD:
-                yield from self._run(map(self._mark, map(self._find, frames)), at_once)
+                yield from self._run(map(self._see, frames), at_once)
             return
         permit: Permit = nullcontext() if runtime.cores >= usable_cores() else BoundedSemaphore(runtime.cores)
         with (
             ONE_OPENCV_THREAD,
             in_background(drawn(frames, permit), depth) as decoded,
             in_background(applied(self._find, decoded, permit), depth) as found,
-            in_background(applied(self._mark, found, permit), depth) as marked,
+            in_background(applied(self._prepare, found, permit), depth) as prepared,
+            in_background(applied(self._mark, prepared, permit), depth) as marked,
             side_by_side(runtime.lanes, permit) as submit,
         ):
-            yield from self._run(marked, submit)
+            yield from self._run(applied(self._express, marked, permit), submit)
 
     def observe_one(self, frame: Frame) -> RawBlock:
         """Give the raw rows of one frame, at once and in the calling thread."""
-        (block,) = self._run([self._mark(self._find(frame))], at_once)
+        (block,) = self._run([self._see(frame)], at_once)
         return block
+
+    def _see(self, frame: Frame) -> Seen:
+        """Take a frame through all stages before the backbones."""
+        return self._express(self._mark(self._prepare(self._find(frame))))
 
     def _find(self, frame: Frame) -> Seen:
         faces = self._faces(frame)
         self._taken += 1
-        seen = Seen(
-            frame,
-            self._taken % BLOCK_FRAMES == 0,
-            faces,
-            [face_quality(frame.rgb, face) for face in faces],
-            [self._prepare(frame, face) for face in faces],
-        )
+        seen = Seen(frame, self._taken % BLOCK_FRAMES == 0, faces)
         if seen.ends_block and self._finder is not None:
             seen.finder_state = self._finder.state()
+        if self._reader is not None:
+            seen.suggested = self._reader.suggest(frame.rgb, faces)
         return seen
 
     def _faces(self, frame: Frame) -> Sequence[Face]:
@@ -179,20 +183,31 @@ class Observer:
             return self._finder.find_independent(frame)
         return self._finder.find(frame)
 
-    def _prepare(self, frame: Frame, face: Face) -> tuple[FloatArray, ...]:
-        """Return the face as each backbone wants it."""
-        return tuple(
-            backbone.prepare(crop_face(frame.rgb, face.box_xyxy, backbone.spec.crop))
-            for backbone in self._models.backbones
-        )
+    def _prepare(self, seen: Seen) -> Seen:
+        """Look how good each face is to see, and bring it to the form that each backbone wants."""
+        rgb = seen.frame.rgb
+        seen.qualities = [face_quality(rgb, face) for face in seen.faces]
+        seen.prepared = [
+            tuple(
+                backbone.prepare(crop_face(rgb, face.box_xyxy, backbone.spec.crop))
+                for backbone in self._models.backbones
+            )
+            for face in seen.faces
+        ]
+        return seen
 
     def _mark(self, seen: Seen) -> Seen:
         if self._reader is not None:
-            seen.landmarks = self._reader.read(seen.frame.rgb, seen.faces)
+            seen.meshes = self._reader.find(seen.frame.rgb, seen.faces, seen.suggested)
             if seen.ends_block:
                 seen.landmark_state = self._reader.state()
         # Nobody looks at the picture again; a block of them would not fit into memory.
         seen.frame = replace(seen.frame, rgb=_NO_PIXELS)
+        return seen
+
+    def _express(self, seen: Seen) -> Seen:
+        if self._reader is not None:
+            seen.landmarks = self._reader.express(seen.meshes)
         return seen
 
     def _run(self, seen: Iterable[Seen], submit: Submit[TaskScores]) -> Iterator[RawBlock]:

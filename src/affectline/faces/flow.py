@@ -6,6 +6,7 @@ backwards (Kalal, Mikolajczyk and Matas, Forward-backward error: Automatic detec
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 import cv2
@@ -160,6 +161,13 @@ def _flow(before: UInt8Array, after: UInt8Array, points: FloatArray) -> tuple[Fl
 
 def _growth(before: FloatArray, after: FloatArray) -> float:
     """Return the median factor by which the distances between points have grown."""
-    first, second = np.triu_indices(len(before), 1)
-    distances = [np.linalg.norm(points[first] - points[second], axis=1) for points in (before, after)]
-    return float(np.median(distances[1] / distances[0])) if len(first) else 1.0
+    if len(before) < 2:  # noqa: PLR2004 - a pair
+        return 1.0
+    first, second = _pairs(len(before))
+    lengths = [np.hypot(*(points[first] - points[second]).T) for points in (before, after)]
+    return float(np.median(lengths[1] / lengths[0]))
+
+
+@cache
+def _pairs(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    return np.triu_indices(n, 1)
