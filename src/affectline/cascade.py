@@ -44,7 +44,7 @@ class Cascade:
             labels: the K classes of the first network, in its order.
         """
         spec = self.backbone.spec
-        logits = self.backbone.run(np.stack(prepared)).logits
+        logits = self.backbone.run(np.stack(prepared), in_lanes=False).logits
         table = np.zeros((len(prepared), len(labels)), np.float32)
         table[:, [labels.index(label) for label in spec.labels]] = expression_probabilities(logits, spec.temperature)
         return table

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
+from threading import BoundedSemaphore
 
 import numpy as np
 import pyarrow as pa
@@ -12,16 +17,27 @@ from numpy.typing import NDArray
 from affectline.face_scores import TaskScores, score_faces
 from affectline.faces.crops import crop_face
 from affectline.faces.finder import FaceFinder
-from affectline.faces.landmarks import LandmarkReader, Landmarks
+from affectline.faces.landmarks import LandmarkReader, Landmarks, Mesh
 from affectline.faces.quality import LOW_QUALITY, face_quality
 from affectline.faces.reference import average_keypoints
+from affectline.faces.regions import Region
 from affectline.faces.scenes import Thumbnail
 from affectline.faces.stretches import Stretches
 from affectline.labels import Status, Task
 from affectline.models import Models
-from affectline.pipeline import in_background
+from affectline.pipeline import (
+    ONE_OPENCV_THREAD,
+    Permit,
+    Submit,
+    applied,
+    at_once,
+    drawn,
+    in_background,
+    side_by_side,
+)
 from affectline.raw_blocks import RawBlock, Trail
 from affectline.records import Face, FloatArray, Frame
+from affectline.runtime import usable_cores
 from affectline.schema import ASKED_COLUMN, BOX_COLUMNS, encoding_column, raw_schema, score_columns
 from affectline.stride import Stride, mark_last
 
@@ -43,12 +59,14 @@ class Seen:
     begins_stretch: bool
     begins_scene: bool
     thumbnail: Thumbnail | None
+    is_passed: bool
     faces: Sequence[Face]
-    qualities: Sequence[float]
-    prepared: Sequence[tuple[FloatArray, ...]]
-    is_passed: bool = False
+    frame_wh: tuple[int, ...]
+    suggested: Sequence[Region] = ()
+    qualities: Sequence[float] = ()
+    prepared: Sequence[tuple[FloatArray, ...]] = ()
+    meshes: Sequence[Mesh | None] = ()
     landmarks: Sequence[Landmarks | None] = ()
-    frame_wh: tuple[int, ...] = ()
 
 
 def raw_rows_schema(models: Models, names: Sequence[str] | None) -> pa.Schema:
@@ -97,42 +115,62 @@ class Observer:
     def observe(self, frames: Iterable[Frame], frame_bytes: int, *, goes_on: bool = False) -> Iterator[RawBlock]:
         """Give the raw rows of the frames, block by block; decoding, faces, landmarks and backbone run side by side.
 
+        No more of it runs at once than the backbones may use cores (`Runtime.threads`); with one, all runs in the
+        calling thread.
+
         Args:
             frames: in order; read in a thread of its own.
             frame_bytes: size of one decoded frame, from which the queues get their length.
             goes_on: more frames of the input follow behind these. With a stride, the last of an input is seen too.
         """
         depth = int(np.clip(MAX_QUEUED_BYTES // max(frame_bytes, 1), 1, 16))
+        ends = self._stride.stride_s is not None and not goes_on
+        marked_frames = mark_last(frames) if ends else ((frame, False) for frame in frames)
+        runtime = self._models.backbones[0].runtime
+        if runtime.cores == 1:
+            with ONE_OPENCV_THREAD:
+                yield from self._run(map(self._see, marked_frames), at_once)
+            return
+        permit: Permit = nullcontext() if runtime.cores >= usable_cores() else BoundedSemaphore(runtime.cores)
         with (
-            in_background(frames, depth) as decoded,
-            in_background(self._find(decoded, ends=not goes_on), depth) as found,
-            in_background(self._mark(found), depth) as marked,
+            ONE_OPENCV_THREAD,
+            in_background(drawn(marked_frames, permit), depth) as decoded,
+            in_background(applied(self._find, decoded, permit), depth) as found,
+            in_background(applied(self._prepare, found, permit), depth) as prepared,
+            in_background(applied(self._mark, prepared, permit), depth) as marked,
+            side_by_side(runtime.lanes, permit) as submit,
         ):
-            yield from self._run(marked)
+            yield from self._run(applied(self._express, marked, permit), submit)
 
     def observe_one(self, frame: Frame) -> RawBlock:
         """Give the raw rows of one frame, at once and in the calling thread."""
-        (block,) = self._run(self._mark(self._find([frame])))
+        (block,) = self._run([self._see((frame, False))], at_once)
         return block
 
-    def _find(self, frames: Iterable[Frame], *, ends: bool = False) -> Iterator[Seen]:
-        is_marked = ends and self._stride.stride_s is not None
-        for frame, is_last in mark_last(frames) if is_marked else ((frame, False) for frame in frames):
-            begins_stretch = self._stretches.begins_with(frame.time_s)
-            if begins_stretch:
-                self._finder = self._fresh_finder()
-            is_seen = self._stride.takes(frame, begins_stretch=begins_stretch) or is_last
-            faces = self._faces(frame) if is_seen else []
-            yield Seen(
-                frame,
-                begins_stretch,
-                is_seen and self._finder is not None and self._finder.begins_scene,
-                None if self._finder is None else self._finder.thumbnail,
-                faces,
-                [face_quality(frame.rgb, face) for face in faces],
-                [self._prepare(frame, face) for face in faces],
-                not is_seen,
-            )
+    def _see(self, taken: tuple[Frame, bool]) -> Seen:
+        """Take a frame through all stages before the backbones; with it comes whether it is the input's last."""
+        return self._express(self._mark(self._prepare(self._find(taken))))
+
+    def _find(self, taken: tuple[Frame, bool]) -> Seen:
+        frame, is_last = taken
+        begins_stretch = self._stretches.begins_with(frame.time_s)
+        if begins_stretch:
+            self._finder = self._fresh_finder()
+        is_passed = not (self._stride.takes(frame, begins_stretch=begins_stretch) or is_last)
+        seen = Seen(
+            frame,
+            begins_stretch,
+            begins_scene=False,
+            thumbnail=None,
+            is_passed=is_passed,
+            faces=[] if is_passed else self._faces(frame),
+            frame_wh=frame.rgb.shape[1::-1],
+        )
+        if self._finder is not None and not is_passed:
+            seen.begins_scene, seen.thumbnail = self._finder.begins_scene, self._finder.thumbnail
+        if self._reader is not None:
+            seen.suggested = self._reader.suggest(frame.rgb, seen.faces)
+        return seen
 
     def _faces(self, frame: Frame) -> Sequence[Face]:
         if self._finder is None:
@@ -141,44 +179,60 @@ class Observer:
             return self._finder.find_independent(frame)
         return self._finder.find(frame)
 
-    def _prepare(self, frame: Frame, face: Face) -> tuple[FloatArray, ...]:
-        """Return the face as each backbone wants it, and the network of a cascade, which comes last."""
-        cascade = self._models.cascade
-        return tuple(
-            backbone.prepare(crop_face(frame.rgb, face.box_xyxy, backbone.spec.crop))
-            for backbone in (*self._models.backbones, *(() if cascade is None else (cascade.backbone,)))
-        )
+    def _prepare(self, seen: Seen) -> Seen:
+        """Look how good each face is to see, and bring it to the form that each backbone wants.
 
-    def _mark(self, seen: Iterable[Seen]) -> Iterator[Seen]:
-        for item in seen:
-            if item.begins_stretch:
-                self._reader = self._fresh_reader()
-            if self._reader is not None and not item.is_passed:
-                item.landmarks = self._reader.read(item.frame.rgb, item.faces)
-            # Nobody looks at the picture again; a block of them would not fit into memory.
-            item.frame_wh = item.frame.rgb.shape[1::-1]
-            item.frame = replace(item.frame, rgb=_NO_PIXELS)
-            yield item
+        That of a cascade's network comes last.
+        """
+        rgb, cascade = seen.frame.rgb, self._models.cascade
+        backbones = [*self._models.backbones, *([] if cascade is None else [cascade.backbone])]
+        seen.qualities = [face_quality(rgb, face) for face in seen.faces]
+        seen.prepared = [
+            tuple(backbone.prepare(crop_face(rgb, face.box_xyxy, backbone.spec.crop)) for backbone in backbones)
+            for face in seen.faces
+        ]
+        return seen
 
-    def _run(self, seen: Iterable[Seen]) -> Iterator[RawBlock]:
-        block = _Block(self._models, self._names)
+    def _mark(self, seen: Seen) -> Seen:
+        if seen.begins_stretch:
+            self._reader = self._fresh_reader()
+        if self._reader is not None and not seen.is_passed:
+            seen.meshes = self._reader.find(seen.frame.rgb, seen.faces, seen.suggested)
+        # Nobody looks at the picture again; a block of them would not fit into memory.
+        seen.frame = replace(seen.frame, rgb=_NO_PIXELS)
+        return seen
+
+    def _express(self, seen: Seen) -> Seen:
+        if self._reader is not None:
+            seen.landmarks = self._reader.express(seen.meshes)
+        return seen
+
+    def _run(self, seen: Iterable[Seen], submit: Submit[TaskScores]) -> Iterator[RawBlock]:
+        block = _Block(self._models, self._names, submit)
+        ended: deque[_Block] = deque()
         for item in seen:
             if block and (item.begins_stretch or block.is_full):
-                yield block.build(self.schema)
-                block = _Block(self._models, self._names)
+                ended.append(block.ended())
+                block = _Block(self._models, self._names, submit)
             block.add(item)
+            # The backbones go on with the crops of the next block meanwhile.
+            while ended and (ended[0].is_scored or len(ended) > 1):
+                yield ended.popleft().build(self.schema)
         if block:
+            ended.append(block.ended())
+        for block in ended:
             yield block.build(self.schema)
 
 
 class _Block:
-    """The rows of one block while it is put together; crops go through the backbones as soon as a batch is full."""
+    """The rows of one block while it is put together; crops go to the backbones as soon as there is a batch."""
 
-    def __init__(self, models: Models, names: Sequence[str] | None) -> None:
+    def __init__(self, models: Models, names: Sequence[str] | None, submit: Submit[TaskScores]) -> None:
         self._models = models
         self._names = names
+        self._submit = submit
         self._waiting: list[tuple[tuple[FloatArray, ...], Landmarks | None]] = []
-        self._scores: list[TaskScores] = []
+        self._scored: list[Future[TaskScores]] = []
         self._rows: list[_Row] = []
         self._frames: list[Seen] = []
 
@@ -189,6 +243,11 @@ class _Block:
     def is_full(self) -> bool:
         return len(self._frames) >= BLOCK_FRAMES
 
+    @property
+    def is_scored(self) -> bool:
+        """Whether the backbones are done with it, once it has ended."""
+        return all(scores.done() for scores in self._scored)
+
     def add(self, item: Seen) -> None:
         self._frames.append(replace(item, prepared=()))
         if not item.faces:
@@ -198,21 +257,27 @@ class _Block:
             self._rows.append(_Row(item.frame, face, quality, mark))
         self._waiting.extend(zip(item.prepared, marks, strict=True))
         while len(self._waiting) >= BATCH_FACES:
-            self._run_backbones()
+            self._send_batch()
 
-    def _run_backbones(self) -> None:
+    def ended(self) -> _Block:
+        """Return the block itself, with what is left sent to the backbones; nothing is added any more."""
+        if self._waiting:
+            self._send_batch()
+        return self
+
+    def _send_batch(self) -> None:
         batch, self._waiting = self._waiting[:BATCH_FACES], self._waiting[BATCH_FACES:]
-        features = {
-            backbone.digest: backbone.run(np.stack([prepared[number] for prepared, _ in batch]))
-            for number, backbone in enumerate(self._models.backbones)
-        }
-        marks = [mark for _, mark in batch]
-        self._scores.append(score_faces(self._models, features, marks, lambda number: batch[number][0][-1]))
+        self._scored.append(self._submit(partial(_scores, self._models, batch)))
 
     def build(self, schema: pa.Schema) -> RawBlock:
-        if self._waiting:
-            self._run_backbones()
-        columns = {**self._row_columns(), **self._score_columns(), **self._encodings(), ASKED_COLUMN: self._asked()}
+        """Return the rows, waiting for the backbones."""
+        scores = [one.result() for one in self._scored]
+        columns = {
+            **self._row_columns(),
+            **self._score_columns(scores),
+            **self._encodings(scores),
+            ASKED_COLUMN: self._asked(scores),
+        }
         arrays = [pa.array(columns[entry.name], type=entry.type, from_pandas=True) for entry in schema]
         entries = [
             (row.frame.index, row.face.track_id, row.landmarks)
@@ -256,34 +321,44 @@ class _Block:
             columns["source"] = [self._names[row.frame.index] for row in rows]
         return columns
 
-    def _score_columns(self) -> dict[str, FloatArray]:
+    def _score_columns(self, scores: Sequence[TaskScores]) -> dict[str, FloatArray]:
         names = [name for task in Task for name in score_columns(task, self._models.expressions)]
         table = np.full((len(self._rows), len(names)), np.nan, np.float32)
-        if self._scores:
+        if scores:
             table[self._with_face()] = np.concatenate(
-                [np.concatenate([s.valence_arousal, s.probabilities, s.action_units], axis=1) for s in self._scores]
+                [np.concatenate([s.valence_arousal, s.probabilities, s.action_units], axis=1) for s in scores]
             )
         return dict(zip(names, table.T, strict=True))
 
-    def _encodings(self) -> dict[str, list[FloatArray | None]]:
+    def _encodings(self, scores: Sequence[TaskScores]) -> dict[str, list[FloatArray | None]]:
         columns = {}
         for task in self._models.context_heads:
             column: list[FloatArray | None] = [None] * len(self._rows)
-            encoded = [row for scores in self._scores for row in scores.encoded[task]]
+            encoded = [row for one in scores for row in one.encoded[task]]
             for number, row in zip(self._with_face(), encoded, strict=True):
                 column[number] = row
             columns[encoding_column(task)] = column
         return columns
 
-    def _asked(self) -> list[bool | None]:
+    def _asked(self, scores: Sequence[TaskScores]) -> list[bool | None]:
         asked: list[bool | None] = [None] * len(self._rows)
-        answers = [is_asked for scores in self._scores for is_asked in scores.is_asked.tolist()]
+        answers = [is_asked for one in scores for is_asked in one.is_asked.tolist()]
         for number, is_asked in zip(self._with_face(), answers, strict=True):
             asked[number] = is_asked
         return asked
 
     def _with_face(self) -> list[int]:
         return [number for number, row in enumerate(self._rows) if row.face is not None]
+
+
+def _scores(models: Models, batch: Sequence[tuple[tuple[FloatArray, ...], Landmarks | None]]) -> TaskScores:
+    """Return what the networks say of some faces, given as their backbones want them, with their landmarks."""
+    features = {
+        backbone.digest: backbone.run(np.stack([prepared[number] for prepared, _ in batch]), in_lanes=False)
+        for number, backbone in enumerate(models.backbones)
+    }
+    marks = [mark for _, mark in batch]
+    return score_faces(models, features, marks, lambda number: batch[number][0][-1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,21 @@
-"""Running one stage of a chain of iterators in a thread of its own."""
+"""Running the stages of a chain of iterators side by side, in threads."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
-from typing import Final, Generic, TypeVar
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager
+from typing import Any, Final, Generic, TypeVar
+
+import cv2
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
+Permit = AbstractContextManager[Any]
+"""Held while a stage works, and not while it waits for others: a semaphore lets so many stages work at once."""
 
 
 class _End:
@@ -79,3 +86,94 @@ def in_background(items: Iterable[Item], depth: int) -> Iterator[Iterator[Item]]
     """
     with closing(_Stage(items, depth)) as stage:
         yield iter(stage)
+
+
+def drawn(items: Iterable[Item], permit: Permit) -> Iterator[Item]:
+    """Give the items, making each under the permit; they must not wait for another stage."""
+    iterator = iter(items)
+    try:
+        while True:
+            with permit:
+                item = next(iterator, _NONE)
+            if isinstance(item, _End):
+                return
+            yield item
+    finally:
+        if isinstance(iterator, Generator):
+            iterator.close()
+
+
+_NONE: Final = _End(None)
+
+
+def applied(function: Callable[[Item], Result], items: Iterable[Item], permit: Permit) -> Iterator[Result]:
+    """Give the result of the function for each item, computed under the permit."""
+    for item in items:
+        with permit:
+            result = function(item)
+        yield result
+
+
+Submit = Callable[[Callable[[], Result]], "Future[Result]"]
+"""Has some work done, now or later, here or in another thread."""
+
+
+def at_once(work: Callable[[], Result]) -> Future[Result]:
+    """Do the work here and now."""
+    done: Future[Result] = Future()
+    done.set_result(work())
+    return done
+
+
+@contextmanager
+def side_by_side(workers: int, permit: Permit) -> Iterator[Submit[Any]]:
+    """Give a function that has work done by some threads; it waits while one piece more than there are threads is open.
+
+    On leaving the block work that was not begun is dropped, and the threads are joined.
+    """
+    opened: deque[Future[Any]] = deque()
+
+    def permitted(work: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the work gives
+        with permit:
+            return work()
+
+    with ThreadPoolExecutor(workers, "affectline-work") as executor:
+
+        def submit(work: Callable[[], Any]) -> Future[Any]:
+            while len(opened) > workers:
+                # An error is for whoever asks for the result.
+                opened.popleft().exception()
+            opened.append(executor.submit(permitted, work))
+            return opened[-1]
+
+        try:
+            yield submit
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+class _OneOpenCvThread:
+    """OpenCV's number of threads is one for the whole process: it is 1 while anybody wants it so."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted_by = 0
+        self._before = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._wanted_by == 0:
+                self._before = cv2.getNumThreads()
+                cv2.setNumThreads(1)
+            self._wanted_by += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._wanted_by -= 1
+            if self._wanted_by == 0:
+                cv2.setNumThreads(self._before)
+
+
+ONE_OPENCV_THREAD: Final = _OneOpenCvThread()
+"""A context in which OpenCV computes in the calling thread. Its pool, woken for pictures of a few hundred pixels, spins
+while it waits for more, on cores that other stages need."""

@@ -56,6 +56,17 @@ PRECISIONS: Final[Mapping[Device, tuple[Precision, ...]]] = MappingProxyType(
 """What each device can compute in; bf16 needs a processor or GPU that has it, too."""
 
 
+MAX_LANES: Final = 4
+"""Batches side by side: each needs memory of its own."""
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """How a network is run.
@@ -63,7 +74,7 @@ class Runtime:
     Attributes:
         device: what runs it.
         precision: what it computes with.
-        threads: how many cores it may use; None for all. GPUs do not look at it.
+        threads: how many cores it, and the pipeline around it, may use; None for all. GPUs do not look at it.
 
     Raises:
         InputError: the device cannot compute in that precision, or there would be no thread.
@@ -84,6 +95,25 @@ class Runtime:
         if self.threads is not None and self.threads < 1:
             raise InputError(f"a network needs at least 1 thread, got {self.threads}")
 
+    @property
+    def lanes(self) -> int:
+        """How many batches are computed side by side, 1 on a GPU.
+
+        A batch on one core waits for nobody. On all cores it would after every layer, and where decoding and detection
+        run beside it, for the core that they have just taken.
+        """
+        return 1 if self.device.is_gpu else min(self.cores, MAX_LANES)
+
+    @property
+    def cores(self) -> int:
+        """How many cores may be used: `threads`, or all that this process has."""
+        return usable_cores() if self.threads is None else self.threads
+
+    @property
+    def threads_per_lane(self) -> int:
+        """How many threads compute one batch."""
+        return max(1, round(self.cores / self.lanes))
+
     @classmethod
     def parse(cls, device: str, precision: str, threads: int | None = None) -> Runtime:
         """Return the runtime that words name; errors as above, and for a word that is not known."""
@@ -91,13 +121,6 @@ class Runtime:
 
 
 DEFAULT_RUNTIME: Final = Runtime()
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 Word = TypeVar("Word", Device, Precision)

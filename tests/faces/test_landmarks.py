@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from affectline.faces.landmarks import LandmarkNetwork, LandmarkReader, Landmarks
+from affectline.faces.landmarks import LandmarkNetwork, LandmarkReader, Landmarks, Mesh
 from affectline.faces.mesh import BLENDSHAPE_POINTS, BLENDSHAPES, MESH_POINTS
 from affectline.faces.regions import Region, region_of_box, region_of_points
 from affectline.records import Face, FloatArray, UInt8Array
@@ -127,11 +127,12 @@ class StubNetwork:
     def suggest(self, rgb: UInt8Array) -> list[Region]:
         return self.suggested
 
-    def read(self, rgb: UInt8Array, region: Region) -> Landmarks | None:
+    def mesh(self, rgb: UInt8Array, region: Region) -> Mesh | None:
         self.asked.append(region)
-        if region not in self.visible:
-            return None
-        return Landmarks(mesh_at(region.center_x, region.center_y), 0.9, np.zeros(52, np.float32))
+        return Mesh(mesh_at(region.center_x, region.center_y), 0.9) if region in self.visible else None
+
+    def express(self, mesh: Mesh) -> Landmarks:
+        return Landmarks(mesh.points, mesh.presence, np.zeros(52, np.float32))
 
 
 def mesh_at(x: float, y: float) -> FloatArray:

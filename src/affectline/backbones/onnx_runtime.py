@@ -113,8 +113,7 @@ def _providers(runtime: Runtime) -> list[Provider]:
 def _options(runtime: Runtime) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
-    if runtime.threads is not None:
-        options.intra_op_num_threads = runtime.threads
+    options.intra_op_num_threads = runtime.threads_per_lane
     # Detection, landmarks and decoding run beside the backbone: threads that spin while they wait take their cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options

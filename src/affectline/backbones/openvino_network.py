@@ -71,15 +71,13 @@ class OpenVinoNetwork:
 
 
 def _properties(runtime: Runtime) -> dict[str, str | int | bool]:
-    properties: dict[str, str | int | bool] = {
+    return {
         "INFERENCE_PRECISION_HINT": _HINTS[runtime.precision],
-        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": runtime.lanes,
+        "INFERENCE_NUM_THREADS": runtime.lanes * runtime.threads_per_lane,
         # Decoding and detection run beside it and must be free to take a core that waits.
         "ENABLE_CPU_PINNING": False,
     }
-    if runtime.threads is not None:
-        properties["INFERENCE_NUM_THREADS"] = runtime.threads
-    return properties
 
 
 def import_openvino() -> ModuleType:

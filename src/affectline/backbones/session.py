@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -94,6 +95,8 @@ class Backbone:
         self._preprocess = Preprocessor(spec)
         self._output_names = _output_names(network, spec)
         self._batch_size = _batch_size(network, spec)
+        self._lanes = network.runtime.lanes
+        self._executor = ThreadPoolExecutor(self._lanes, "affectline-lane") if self._lanes > 1 else None
         probe = self.run(np.zeros((min(self._batch_size, 2), 3, spec.size, spec.size), np.float32))
         self._none = FaceFeatures(*(None if column is None else column[:0] for column in _columns(probe)))  # type: ignore[arg-type]  # the same columns
 
@@ -118,11 +121,13 @@ class Backbone:
         batches = (crops_rgb[start : start + MAX_BATCH] for start in range(0, len(crops_rgb), MAX_BATCH))
         return self._join([self.run(np.stack([self.prepare(crop) for crop in batch])) for batch in batches])
 
-    def run(self, batch: FloatArray) -> FaceFeatures:
+    def run(self, batch: FloatArray, *, in_lanes: bool = True) -> FaceFeatures:
         """Return what the network says of n prepared crops.
 
         Args:
             batch: shape (n, 3, S, S), float32, n >= 0.
+            in_lanes: share the crops out among the lanes of the runtime; else one computes them all, and others are
+                free for calls from other threads.
 
         Raises:
             ShapeError: the batch is no such array.
@@ -132,9 +137,11 @@ class Backbone:
             raise ShapeError(
                 f"a batch must be float32 of shape (n, 3, {size}, {size}), got {batch.dtype} of {batch.shape}"
             )
-        step = self._batch_size
-        parts = (batch[start : start + step] for start in range(0, len(batch), step))
-        return self._join([self._run_part(part) for part in parts])
+        executor = self._executor if in_lanes else None
+        share = -(-len(batch) // self._lanes) if executor else len(batch)
+        step = max(1, min(self._batch_size, share))
+        parts = [batch[start : start + step] for start in range(0, len(batch), step)]
+        return self._join(list((executor.map if executor else map)(self._run_part, parts)))
 
     def _run_part(self, part: FloatArray) -> FaceFeatures:
         outputs = self._network.run(part, self._output_names)

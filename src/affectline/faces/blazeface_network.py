@@ -91,10 +91,11 @@ class BlazeFaceNetwork:
         """
         height, width = rgb.shape[:2]
         interpreter, input_index, regressors_index, logits_index = self._interpreter(height, width)
-        pixels = rgb.astype(np.float32)[None]
-        pixels *= np.float32(1 / 127.5)
+        # Straight into the network's memory, of which nothing may be held when it runs.
+        pixels = interpreter.tensor(input_index)()[0]
+        np.multiply(rgb, np.float32(1 / 127.5), out=pixels)
         pixels -= 1
-        interpreter.set_tensor(input_index, pixels)
+        del pixels
         interpreter.invoke()
         logits = interpreter.get_tensor(logits_index)[0, :, 0]
         rows = np.flatnonzero(logits >= np.log(min_score / (1 - min_score)))

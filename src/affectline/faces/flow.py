@@ -6,12 +6,14 @@ backwards (Kalal, Mikolajczyk and Matas, Forward-backward error: Automatic detec
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from affectline.faces.scaling import scaled
 from affectline.records import KEYPOINTS, FloatArray, UInt8Array
 
 _FACE_SIDE: Final = 48
@@ -92,7 +94,10 @@ class _Followed:
     def _look(self, rgb: UInt8Array) -> None:
         """Take a new patch with the face in its middle."""
         center, side = _center_and_side(self.box)
-        self._patch_side = max(_PATCH_SIDE // 4, round(side * _PATCH_SIDE / _FACE_SIDE))
+        wanted = max(_PATCH_SIDE // 4, round(side * _PATCH_SIDE / _FACE_SIDE))
+        # A side that can be halved as often as it will be is scaled down by the quickest way.
+        step = 2 ** max(0, (wanted // _PATCH_SIDE).bit_length() - 1)
+        self._patch_side = wanted // step * step
         self._origin = np.round(center - self._patch_side / 2).astype(np.int64)
         self._patch = self._cut(rgb)
 
@@ -102,15 +107,14 @@ class _Followed:
         x2, y2 = x1 + side, y1 + side
         left, top = min(max(x1, 0), rgb.shape[1] - 1), min(max(y1, 0), rgb.shape[0] - 1)
         right, bottom = max(min(x2, rgb.shape[1]), left + 1), max(min(y2, rgb.shape[0]), top + 1)
-        inside = np.ascontiguousarray(rgb[top:bottom, left:right, 1])
+        inside = np.asarray(cv2.extractChannel(rgb[top:bottom, left:right], 1), np.uint8)
         if inside.shape != (side, side):
             above, below, before, behind = (
                 max(0, int(value)) for value in (top - y1, y2 - bottom, left - x1, x2 - right)
             )
             padded = cv2.copyMakeBorder(inside, above, below, before, behind, cv2.BORDER_REPLICATE)
             inside = np.asarray(padded, np.uint8)
-        method = cv2.INTER_AREA if side > _PATCH_SIDE else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(inside, (_PATCH_SIDE, _PATCH_SIDE), interpolation=method), np.uint8)
+        return scaled(inside, _PATCH_SIDE, _PATCH_SIDE)
 
     def move(self, rgb: UInt8Array) -> bool:
         """Move box and key points to where the face is in the next frame; return whether that is sure."""
@@ -157,6 +161,13 @@ def _flow(before: UInt8Array, after: UInt8Array, points: FloatArray) -> tuple[Fl
 
 def _growth(before: FloatArray, after: FloatArray) -> float:
     """Return the median factor by which the distances between points have grown."""
-    first, second = np.triu_indices(len(before), 1)
-    distances = [np.linalg.norm(points[first] - points[second], axis=1) for points in (before, after)]
-    return float(np.median(distances[1] / distances[0])) if len(first) else 1.0
+    if len(before) < 2:  # noqa: PLR2004 - a pair
+        return 1.0
+    first, second = _pairs(len(before))
+    lengths = [np.hypot(*(points[first] - points[second]).T) for points in (before, after)]
+    return float(np.median(lengths[1] / lengths[0]))
+
+
+@cache
+def _pairs(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    return np.triu_indices(n, 1)

@@ -31,25 +31,36 @@ _MIN_SUGGESTED = 0.22
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Landmarks:
-    """What the networks see in one face.
+class Mesh:
+    """The landmarks of one face.
 
     Attributes:
         points: shape (478, 3), float32: x and y in pixels of the frame, z (depth, towards the camera negative) in
             the same scale.
         presence: how surely there is a face, in [0, 1].
-        blendshapes: shape (52,), float32, in [0, 1], in the order of `mesh.BLENDSHAPES`.
     """
 
     points: FloatArray = field(repr=False)
     presence: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Landmarks(Mesh):
+    """What the networks see in one face.
+
+    Attributes:
+        points: as in `Mesh`.
+        presence: likewise.
+        blendshapes: shape (52,), float32, in [0, 1], in the order of `mesh.BLENDSHAPES`.
+    """
+
     blendshapes: FloatArray = field(repr=False)
 
 
 class LandmarkNetwork:
     """MediaPipe's landmark and blendshape networks. Other Python threads go on while they run.
 
-    An object must not be used by two threads at once.
+    Three threads may use an object at once: one for `suggest`, one for `mesh` and one for `express`.
     """
 
     def __init__(self, task_file: Path, num_threads: int = 1) -> None:
@@ -82,22 +93,29 @@ class LandmarkNetwork:
         matrix = frame.matrix(NATIVE_SIDE)
         return [region_of_detection(points) for points in faces.points @ matrix[:, :2].T + matrix[:, 2]]
 
-    def read(self, rgb: UInt8Array, region: Region) -> Landmarks | None:
-        """Return what is seen in a region of the frame, or None where no face is.
+    def mesh(self, rgb: UInt8Array, region: Region) -> Mesh | None:
+        """Return the landmarks in a region of the frame, or None where no face is.
 
         Args:
             rgb: shape (height, width, 3), uint8, RGB.
             region: where the face is; may reach beyond the border, which is then replicated.
         """
-        crop = region.cut(rgb, _CROP_SIZE).astype(np.float32) / np.float32(255)
-        raw_points, logit = self._mesh.run(crop[np.newaxis])
+        raw_points, logit = self._mesh.run_picture(region.cut(rgb, _CROP_SIZE))
         # A logit of 0 is a presence of 0.5, MediaPipe's threshold.
         if logit[0] < 0:
             return None
         presence = 1 / (1 + math.exp(-float(logit[0])))
-        points = _to_frame(raw_points.reshape(MESH_POINTS, 3), region)
-        (blendshapes,) = self._blendshapes.run(points[np.newaxis, _SUBSET, :2])
-        return Landmarks(points, presence, np.clip(blendshapes, 0, 1))
+        return Mesh(_to_frame(raw_points.reshape(MESH_POINTS, 3), region), presence)
+
+    def express(self, mesh: Mesh) -> Landmarks:
+        """Return landmarks with the blendshapes that they mean."""
+        (blendshapes,) = self._blendshapes.run(mesh.points[np.newaxis, _SUBSET, :2])
+        return Landmarks(mesh.points, mesh.presence, np.clip(blendshapes, 0, 1))
+
+    def read(self, rgb: UInt8Array, region: Region) -> Landmarks | None:
+        """Return what is seen in a region of the frame, or None where no face is; see `mesh`."""
+        mesh = self.mesh(rgb, region)
+        return None if mesh is None else self.express(mesh)
 
 
 def _to_frame(raw_points: FloatArray, region: Region) -> FloatArray:
@@ -133,31 +151,51 @@ class LandmarkReader:
     def read(self, rgb: UInt8Array, faces: Sequence[Face]) -> list[Landmarks | None]:
         """Return the landmarks of each face, None for those in which the network sees no face.
 
+        This is `suggest`, `find` and `express`, which are there so that three threads can work on successive frames.
+
         Args:
             rgb: shape (height, width, 3), uint8, RGB.
             faces: of this frame; those without a track are read on their own.
         """
-        boxes = [region_of_box(face.box_xyxy, face.keypoints) for face in faces]
-        smallest = _MIN_SUGGESTED * max(rgb.shape[:2])
-        is_large = [face.is_detected and box.side >= smallest for face, box in zip(faces, boxes, strict=True)]
-        suggested = self._network.suggest(rgb) if any(is_large) else []
+        return self.express(self.find(rgb, faces, self.suggest(rgb, faces)))
+
+    def suggest(self, rgb: UInt8Array, faces: Sequence[Face]) -> list[Region]:
+        """Return the regions of the frame at which MediaPipe would look; none where no face was detected or is large.
+
+        It depends on no other frame. Arguments as `read`.
+        """
+        return self._network.suggest(rgb) if any(_is_large(rgb, face) for face in faces) else []
+
+    def find(self, rgb: UInt8Array, faces: Sequence[Face], suggested: Sequence[Region]) -> list[Mesh | None]:
+        """Return the landmarks of each face and remember them for the next frame. Arguments as `read`.
+
+        Args:
+            rgb: the frame.
+            faces: in it.
+            suggested: what `suggest` gave.
+        """
+        boxes = [_box(face) for face in faces]
         found = [
-            self._read_first(rgb, self._candidates(face, box, suggested if large else []))
-            for face, box, large in zip(faces, boxes, is_large, strict=True)
+            self._find_first(rgb, self._candidates(face, box, suggested if _is_large(rgb, face) else []))
+            for face, box in zip(faces, boxes, strict=True)
         ]
         self._remember(faces, boxes, found)
         return [None if one is None else one[0] for one in found]
 
+    def express(self, meshes: Sequence[Mesh | None]) -> list[Landmarks | None]:
+        """Return landmarks with the blendshapes that they mean; it depends on no other frame."""
+        return [None if mesh is None else self._network.express(mesh) for mesh in meshes]
+
     def _remember(
-        self, faces: Sequence[Face], boxes: Sequence[Region], found: Sequence[tuple[Landmarks, Region] | None]
+        self, faces: Sequence[Face], boxes: Sequence[Region], found: Sequence[tuple[Mesh, Region] | None]
     ) -> None:
         """Keep of each track where its landmarks are, and where they were read in the last frame that was searched."""
         regions, anchors = {}, {}
         for face, box, one in zip(faces, boxes, found, strict=True):
             if face.track_id is None or one is None:
                 continue
-            landmarks, region = one
-            mesh = regions[face.track_id] = region_of_points(landmarks.points)
+            found_mesh, region = one
+            mesh = regions[face.track_id] = region_of_points(found_mesh.points)
             before = self._anchors.get(face.track_id)
             if face.is_detected or before is None:
                 anchors[face.track_id] = _Anchor(region, replace(box, angle=mesh.angle))
@@ -175,9 +213,18 @@ class LandmarkReader:
         carried = [] if anchor is None else [anchor.region.carried(anchor.box, replace(box, angle=last.angle))]
         return [*carried, last, box] if last.agrees_with(box) else [*carried, box]
 
-    def _read_first(self, rgb: UInt8Array, candidates: Sequence[Region]) -> tuple[Landmarks, Region] | None:
+    def _find_first(self, rgb: UInt8Array, candidates: Sequence[Region]) -> tuple[Mesh, Region] | None:
         for region in candidates:
-            landmarks = self._network.read(rgb, region)
-            if landmarks is not None:
-                return landmarks, region
+            mesh = self._network.mesh(rgb, region)
+            if mesh is not None:
+                return mesh, region
         return None
+
+
+def _box(face: Face) -> Region:
+    return region_of_box(face.box_xyxy, face.keypoints)
+
+
+def _is_large(rgb: UInt8Array, face: Face) -> bool:
+    """Return whether the whole-frame pass serves for a face: it was detected, and is large in its frame."""
+    return face.is_detected and _box(face).side >= _MIN_SUGGESTED * max(rgb.shape[:2])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from affectline.faces.scaling import scaled
 from affectline.records import Face, FloatArray, UInt8Array
 
 LOW_QUALITY = 0.25
@@ -79,13 +79,14 @@ def _inside(rgb: UInt8Array, box_xyxy: FloatArray) -> UInt8Array:
 def _sharpness(face_rgb: UInt8Array) -> float:
     """Return the variance of the Laplacian over the variance of the grey values, at 64x64; above 0."""
     step = max(min(face_rgb.shape[:2]) // _MAX_SIDE, 1)
-    grey = cv2.cvtColor(np.ascontiguousarray(face_rgb[::step, ::step]), cv2.COLOR_RGB2GRAY)
-    is_larger = min(grey.shape) >= _SIDE
+    # OpenCV reads rows wherever they lie, but not every other pixel of a row.
+    thinned = face_rgb if step == 1 else np.ascontiguousarray(face_rgb[::step, ::step])
+    grey = cv2.cvtColor(thinned, cv2.COLOR_RGB2GRAY)
     # Enlarged faces look blurred, and they are: the networks get them enlarged too.
-    small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA if is_larger else cv2.INTER_LINEAR)
-    laplacian: NDArray[np.float32] = cv2.Laplacian(small, cv2.CV_32F).astype(np.float32)
+    small = scaled(np.asarray(grey, np.uint8), _SIDE, _SIDE)
+    contrast, edges = (float(cv2.meanStdDev(of)[1][0, 0]) ** 2 for of in (small, cv2.Laplacian(small, cv2.CV_32F)))
     # A face without any contrast is as blurred as can be, not undefined.
-    return max(float(laplacian.var()) / max(float(small.var()), 1.0), 1e-9)
+    return max(edges / max(contrast, 1.0), 1e-9)
 
 
 def _turn(keypoints: FloatArray) -> float:

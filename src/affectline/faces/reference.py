@@ -91,6 +91,8 @@ def keep_distinct(
     """
     if len(boxes_xyxy) != len(scores):
         raise ShapeError(f"{len(boxes_xyxy)} boxes came with {len(scores)} scores; expected one score a box")
+    if len(scores) < 2:  # noqa: PLR2004 - the usual case, which needs no comparison
+        return np.arange(len(scores), dtype=np.intp)
     covers = (overlaps(boxes_xyxy, boxes_xyxy) > max_overlap) | (containments(boxes_xyxy, boxes_xyxy) > max_containment)
     kept: list[int] = []
     for row in np.argsort(-scores, kind="stable"):

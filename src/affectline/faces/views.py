@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from affectline.faces.scaling import scaled
 from affectline.records import FloatArray, UInt8Array
 
 PARTS = 6
@@ -39,45 +41,43 @@ class View:
 
 
 class FrameViews:
-    """Cuts views out of one frame. It is scaled down once; all views but close-ups of small faces come from that."""
+    """Cuts views out of one frame. Larger rectangles are cut from a halved frame, made once for all views."""
 
     def __init__(self, rgb: UInt8Array, long_side: int, cell: int) -> None:
-        """Scale the frame down.
+        """Prepare to cut.
 
         Args:
             rgb: shape (height, width, 3), uint8, RGB.
-            long_side: the scaled frame's longer side in pixels; a smaller frame stays as it is.
+            long_side: the longer side, in pixels of the views, of the whole frame in `part`; a smaller frame stays as
+                it is.
             cell: sides of views are multiples of this many pixels.
         """
-        self._frame = rgb
-        self._small = shrink(rgb, long_side)
+        self._levels = [rgb]
+        self._width, self._height = _fitting(rgb, min(long_side, max(rgb.shape[:2])))
         self._cell = cell
 
     @property
     def long_side(self) -> int:
-        """The longer side of the scaled frame in pixels."""
-        return int(max(self._small.shape[:2]))
+        """The longer side in pixels of the frame of which `part` shows parts."""
+        return max(self._width, self._height)
 
     def whole(self, long_side: int) -> View:
         """Return the whole frame with this longer side, scaled up where need be, padded to whole cells."""
-        scaled = _resized(self._small, long_side)
-        height, width = (_round_up(side, self._cell) for side in scaled.shape[:2])
-        return _padded_view(scaled, self._frame, height, width)
+        width, height = _fitting(self._levels[0], long_side)
+        return self._padded_whole(width, height, _round_up(width, self._cell), _round_up(height, self._cell))
 
     def square_whole(self, side: int) -> View:
         """Return the whole frame in the middle of a square, scaled up where need be."""
-        return _padded_view(_resized(self._small, side), self._frame, side, side)
+        return self._padded_whole(*_fitting(self._levels[0], side), side, side)
 
     def part(self, number: int) -> View:
         """Return one of the `PARTS` overlapping parts of the scaled frame, in reading order."""
-        height, width = self._small.shape[:2]
-        columns, rows = (_PARTS_LONG, _PARTS_SHORT) if width >= height else (_PARTS_SHORT, _PARTS_LONG)
+        columns, rows = (_PARTS_LONG, _PARTS_SHORT) if self._width >= self._height else (_PARTS_SHORT, _PARTS_LONG)
         row, column = divmod(number, columns)
-        left, part_width = self._stretch(width, columns, column)
-        top, part_height = self._stretch(height, rows, row)
-        scale = _scale(self._frame, self._small)
-        rgb = _cut(self._small, left, top, part_width, part_height)
-        return View(rgb, _pair(left, top) * scale, scale)
+        left, width = self._stretch(self._width, columns, column)
+        top, height = self._stretch(self._height, rows, row)
+        scale = _scale(self._levels[0], self._width, self._height)
+        return self._cut(_pair(left, top) * scale, _pair(width, height) * scale, width, height)
 
     def close_up(self, center_xy: FloatArray, side: float, view_side: int) -> View:
         """Return a square of the frame, scaled to `view_side` pixels.
@@ -87,19 +87,33 @@ class FrameViews:
             side: of the square, in pixels of the frame.
             view_side: of the view.
         """
-        shrunk = max(self._small.shape[:2]) / max(self._frame.shape[:2])
-        # The scaled frame is quicker to cut from, the frame itself sharper where that would have to be scaled up.
-        source = self._small if side * shrunk >= view_side else self._frame
-        scale = _scale(self._frame, source)
-        width, height = (max(1, round(float(side / factor))) for factor in scale)
-        left, top = (
-            round(float(center / factor - length / 2))
-            for center, factor, length in zip(center_xy, scale, (width, height), strict=True)
-        )
-        cut = _cut(source, left, top, width, height)
-        method = cv2.INTER_AREA if width > view_side else cv2.INTER_LINEAR
-        rgb = np.asarray(cv2.resize(cut, (view_side, view_side), interpolation=method), dtype=np.uint8)
-        return View(rgb, _pair(left, top) * scale, _pair(width, height) * scale / np.float32(view_side))
+        square = _pair(side, side)
+        return self._cut(np.asarray(center_xy - square / 2, np.float32), square, view_side, view_side)
+
+    def _cut(self, origin_xy: FloatArray, size_xy: FloatArray, width: int, height: int) -> View:
+        """Return a rectangle of the frame, rounded to whole pixels of what it is cut from, as a view of this size."""
+        source = self._source(min(float(size_xy[0]) / width, float(size_xy[1]) / height))
+        scale = _scale(self._levels[0], source.shape[1], source.shape[0])
+        columns, rows = (max(1, round(float(length))) for length in size_xy / scale)
+        left, top = (round(float(start)) for start in origin_xy / scale)
+        rgb = scaled(_cut(source, left, top, columns, rows), width, height)
+        return View(rgb, _pair(left, top) * scale, _pair(columns, rows) * scale / _pair(width, height))
+
+    def _padded_whole(self, width: int, height: int, padded_width: int, padded_height: int) -> View:
+        """Return the frame at this size in the middle of a larger picture."""
+        frame = self._levels[0]
+        small = scaled(self._source(min(frame.shape[1] / width, frame.shape[0] / height)), width, height)
+        left, top = (padded_width - width) // 2, (padded_height - height) // 2
+        scale = _scale(frame, width, height)
+        return View(_cut(small, -left, -top, padded_width, padded_height), -_pair(left, top) * scale, scale)
+
+    def _source(self, frame_pixels: float) -> UInt8Array:
+        """Return the frame, halved as often as one pixel of a view, so many of the frame's, allows."""
+        halvings = max(0, math.floor(math.log2(frame_pixels)))
+        while len(self._levels) <= halvings:
+            rows, columns = self._levels[-1].shape[:2]
+            self._levels.append(scaled(self._levels[-1], (columns + 1) // 2, (rows + 1) // 2))
+        return self._levels[halvings]
 
     def _stretch(self, length: int, count: int, number: int) -> tuple[int, int]:
         """Return start and length of one of `count` overlapping stretches of the scaled frame's side."""
@@ -110,23 +124,14 @@ class FrameViews:
 
 def shrink(rgb: UInt8Array, long_side: int) -> UInt8Array:
     """Return the frame with its longer side scaled down to this many pixels, or as it is where it is smaller."""
-    return _resized(rgb, long_side) if max(rgb.shape[:2]) > long_side else rgb
+    return scaled(rgb, *_fitting(rgb, long_side)) if max(rgb.shape[:2]) > long_side else rgb
 
 
-def _resized(rgb: UInt8Array, long_side: int) -> UInt8Array:
+def _fitting(rgb: UInt8Array, long_side: int) -> tuple[int, int]:
+    """Return width and height of the frame when its longer side has so many pixels."""
     height, width = rgb.shape[:2]
     scale = long_side / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    # Down to a half, bilinear skips no pixel and is several times as fast as averaging areas.
-    method = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR  # noqa: PLR2004 - the half of the comment
-    return np.asarray(cv2.resize(rgb, size, interpolation=method), dtype=np.uint8)
-
-
-def _padded_view(scaled: UInt8Array, frame: UInt8Array, height: int, width: int) -> View:
-    """Return a scaled frame in the middle of a larger picture."""
-    left, top = (width - scaled.shape[1]) // 2, (height - scaled.shape[0]) // 2
-    scale = _scale(frame, scaled)
-    return View(_cut(scaled, -left, -top, width, height), -_pair(left, top) * scale, scale)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _cut(rgb: UInt8Array, left: int, top: int, width: int, height: int) -> UInt8Array:
@@ -144,9 +149,9 @@ def _cut(rgb: UInt8Array, left: int, top: int, width: int, height: int) -> UInt8
     return np.asarray(cv2.copyMakeBorder(rgb[y1:y2, x1:x2], *borders, cv2.BORDER_REPLICATE), dtype=np.uint8)
 
 
-def _scale(frame: UInt8Array, scaled: UInt8Array) -> FloatArray:
+def _scale(frame: UInt8Array, width: int, height: int) -> FloatArray:
     """Return how many frame pixels one pixel of its scaled copy is, x and y; rounding makes them differ a little."""
-    return _pair(frame.shape[1] / scaled.shape[1], frame.shape[0] / scaled.shape[0])
+    return _pair(frame.shape[1] / width, frame.shape[0] / height)
 
 
 def _pair(x: float, y: float) -> FloatArray:
