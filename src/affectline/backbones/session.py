@@ -97,7 +97,7 @@ class Backbone:
         self._batch_size = _batch_size(network, spec)
         self._lanes = network.runtime.lanes
         self._executor = ThreadPoolExecutor(self._lanes, "affectline-lane") if self._lanes > 1 else None
-        probe = self.run(np.zeros((min(self._batch_size, 2), 3, spec.size, spec.size), np.float32))
+        probe = self.run(np.zeros((min(self._batch_size, 2), 3, spec.size, spec.size), np.float32), in_lanes=False)
         self._none = FaceFeatures(*(None if column is None else column[:0] for column in _columns(probe)))  # type: ignore[arg-type]  # the same columns
 
     @property
