@@ -131,6 +131,26 @@ def show_the_camera(watched: Visit) -> None:
     assert page.locator("#camera").evaluate("video => video.srcObject") is None
 
 
+FOLLOWING = """async () => {
+  const { Followed } = await import("/static/followed.js");
+  const face = (track_id, left, side, status = "observed") => ({ track_id, status, box: [left, 0, left + side, side] });
+  const small = face(1, 300, 40), large = face(2, 0, 80), poor = face(3, 100, 200, "low_quality");
+  const followed = new Followed();
+  const track = (faces, ms) => followed.among(faces, ms)?.track_id ?? null;
+  const seen = [track([small, large, poor], 0), track([small, poor], 900), track([small, poor], 1100)];
+  seen.push(track([small, { ...large, box: [0, 0, 500, 500] }], 1200));
+  followed.next([small, large]);
+  seen.push(track([small, large], 1300));
+  followed.next([small, large]);
+  return [...seen, track([small, large], 1400), track([], 1500), track([poor], 9000)];
+}"""
+
+
+def test_curves_follow_one_face(visit: Visitor, service: ServiceProcess) -> None:
+    # The largest good one, through a short absence; the next one when it has left; and whom the button says.
+    assert visit(service.url).page.evaluate(FOLLOWING) == [2, None, 1, 1, 2, 1, None, 3]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, PHONE])
 @pytest.mark.parametrize("view", ["videos", "live"])

@@ -1,5 +1,6 @@
 // Live mode: a frame of the camera is sent, and the next one only when its answer has come.
 import { RollingChart } from "./chart.js";
+import { Followed } from "./followed.js";
 import { clearFaces, drawFaces } from "./overlay.js";
 import { announce, percent, signed } from "./words.js";
 
@@ -17,6 +18,10 @@ let session = null;
 export function startLive() {
   chart = new RollingChart(element("rolling"));
   element("start").addEventListener("click", () => (session ? stopCamera() : start()));
+  element("next-face").addEventListener("click", () => {
+    session?.followed.next(session.faces);
+    chart.clear();
+  });
   element("units").addEventListener("change", () => {
     if (!session) return;
     stopCamera();
@@ -34,6 +39,7 @@ export function stopCamera(reason = "The camera is off.") {
   clearFaces(element("overlay"));
   element("start").textContent = "Start the camera";
   element("stage").classList.remove("is-on");
+  element("next-face").hidden = true;
   say(reason);
 }
 
@@ -43,7 +49,7 @@ function say(text) {
 }
 
 async function start() {
-  const own = (session = { socket: null, stream: null, answers: [], sentMs: 0, toldMs: 0 });
+  const own = (session = { socket: null, stream: null, answers: [], faces: [], followed: new Followed(), sentMs: 0, toldMs: 0 });
   element("start").textContent = "Stop the camera";
   element("panel-units").hidden = !element("units").checked;
   chart.clear();
@@ -104,9 +110,10 @@ function sendFrame(own, camera) {
 
 function show(own, message, nowMs) {
   const isLate = own.answers.at(-1).delayMs > LATE_MS;
-  drawFaces(element("overlay"), message, isLate ? picture : null);
-  const area = ({ box }) => (box[2] - box[0]) * (box[3] - box[1]);
-  const face = message.faces.toSorted((one, other) => area(other) - area(one))[0];
+  own.faces = message.faces;
+  const face = own.followed.among(message.faces, nowMs);
+  drawFaces(element("overlay"), message, isLate ? picture : null, face);
+  element("next-face").hidden = message.faces.length < 2;
   chart.add(message.time_s, face?.valence ?? null, face?.arousal ?? null);
   element("stage").dataset.answers = own.answers.length;
   if (own.answers.length > REMEMBERED) own.answers.shift();

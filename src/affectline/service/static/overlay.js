@@ -7,8 +7,9 @@ function tone(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
-/** Draw faces, over `under` if it is given; boxes are in pixels of a frame of `width` x `height`; all is mirrored. */
-export function drawFaces(canvas, { faces, width, height }, under) {
+/** Draw faces, over `under` if it is given; boxes are in pixels of a frame of `width` x `height`; all is mirrored.
+ * The `followed` one has the strongest line; that of poor ones is dashed. */
+export function drawFaces(canvas, { faces, width, height }, under, followed) {
   const ratio = devicePixelRatio || 1;
   const [wide, high] = [canvas.clientWidth, canvas.clientHeight];
   canvas.width = Math.round(wide * ratio);
@@ -21,15 +22,15 @@ export function drawFaces(canvas, { faces, width, height }, under) {
     pen.drawImage(under, -wide, 0, wide, high);
     pen.restore();
   }
-  for (const face of faces) drawFace(pen, face, wide / width, high / height, wide);
+  for (const face of faces) drawFace(pen, face, wide / width, high / height, wide, face === followed);
 }
 
 export function clearFaces(canvas) {
   canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
 }
 
-function drawFace(pen, face, scaleX, scaleY, wide) {
-  // What is said of a small, dark or turned face is worth little: it gets a thin box, and no word for its expression.
+function drawFace(pen, face, scaleX, scaleY, wide, isFollowed) {
+  // What is said of a small, dark or turned face is worth little: its box has no word for its expression.
   const isPoor = face.status === "low_quality";
   const word = isPoor ? "uncertain" : (face.expression ?? "uncertain").toLowerCase();
   const [x1, y1, x2, y2] = face.box;
@@ -37,11 +38,13 @@ function drawFace(pen, face, scaleX, scaleY, wide) {
   const [width, height] = [(x2 - x1) * scaleX, (y2 - y1) * scaleY];
   for (const [colour, line] of [["#141414", 5], [tone(`expression-${word}`), 3]]) {
     pen.strokeStyle = colour;
-    pen.lineWidth = isPoor ? line / 2 : line;
+    pen.lineWidth = isFollowed ? line : line / 2;
+    pen.setLineDash(isPoor ? [6, 5] : []);
     pen.beginPath();
     pen.roundRect(left, top, width, height, 10);
     pen.stroke();
   }
+  pen.setLineDash([]);
   const share = face.probabilities[face.expression];
   const said = share === undefined ? (face.expression ?? "face") : `${face.expression} ${percent(share)}`;
   const label = isPoor ? "low quality" : said;
