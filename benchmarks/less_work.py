@@ -22,15 +22,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from affectline.analysis import observe_source
 from affectline.assets import fetch
 from affectline.backbones import load_backbone
 from affectline.heads.action_units import AU_THRESHOLDS
 from affectline.models import Models, load_models
-from affectline.observe import Observer
 from affectline.options import AnalyzeOptions
 from affectline.postprocess.decide import Thresholds
 from affectline.postprocess.finish import FinishSettings, finish
@@ -40,7 +37,7 @@ from affectline.video import Sampling
 from agreement import Agreement, agreement
 from asking_less import RATES, Asked, adaptive, block_means, cascade, large_everywhere, stride, unchanged
 from less_work_plot import plot_cascade, plot_methods
-from recordings import Recording, open_video, record
+from recordings import Recording, open_video, raw_rows, record
 
 RESULTS = Path(__file__).parent / "results"
 THREADS = 1
@@ -160,9 +157,8 @@ def built(
     """Run the product with strides."""
     for stride_s in strides:
         begun = time.process_time()
-        observer = Observer(models, stride_s=stride_s)
-        blocks = observe_source(open_video(video), observer, Sampling(end_s=seconds))
-        raw = pa.Table.from_batches([block.rows for block in blocks], observer.schema)
+        options = AnalyzeOptions(stride_s=stride_s, sampling=Sampling(end_s=seconds))
+        raw = raw_rows(open_video(video), models, options)
         print(f"{video.name}, stride {stride_s} s: {time.process_time() - begun:.1f} s of a processor", flush=True)
         share = pc.count(raw["track_id"]).as_py() / len(recording.block)
         for smoothing in SMOOTHINGS:

@@ -24,10 +24,9 @@ from affectline.inputs import expand_inputs
 from affectline.job_index import JobResult
 from affectline.jobs import OutputOptions, run_jobs
 from affectline.options import AnalyzeOptions
-from media import repeat, scaled
+from media import DEMO_CLIP_S, repeat, scaled
 from memory import family_anonymous_mb
 
-CLIP_S = 472 * 1001 / 24000
 SIZE_WH = (1280, 720)
 
 
@@ -71,8 +70,8 @@ class Sampler:
 
 def make_clip(clip: Path, minutes: float) -> None:
     """Write the long video."""
-    short = scaled(fetch("demo_clip"), SIZE_WH, CLIP_S, clip.with_name("short.mp4"))
-    repeat(short, round(minutes * 60 / CLIP_S), clip)
+    short = scaled(fetch("demo_clip"), SIZE_WH, DEMO_CLIP_S, clip.with_name("short.mp4"))
+    repeat(short, round(minutes * 60 / DEMO_CLIP_S), clip)
 
 
 def print_table(sampler: Sampler) -> None:

@@ -9,6 +9,9 @@ from pathlib import Path
 import av
 import numpy as np
 
+DEMO_CLIP_S = 472 * 1001 / 24000
+"""The length of the demo clip."""
+
 
 def repeat(clip: Path, times: int, out: Path) -> Path:
     """Write a clip's video stream several times in a row, packet by packet, without encoding it again."""

@@ -19,7 +19,8 @@ from affectline.heads.pretrained import expression_probabilities, zero_shot_vale
 from affectline.inputs import expand_inputs, open_input
 from affectline.labels import VALENCE_AROUSAL, Task
 from affectline.models import Models
-from affectline.observe import BLOCK_FRAMES, Observer
+from affectline.observe import BLOCK_FRAMES, raw_rows_schema
+from affectline.options import AnalyzeOptions
 from affectline.records import FloatArray, UInt8Array
 from affectline.schema import BOX_COLUMNS, expressions_in, score_columns
 from affectline.video import FrameSource, Sampling
@@ -65,23 +66,28 @@ class Recording:
 
 def record(path: Path, models: Models, large: Backbone | None, seconds: float | None = None) -> Recording:
     """Analyse a video, or its first seconds, in full."""
-    source, sampling = open_video(path), Sampling(end_s=seconds)
+    source, options = open_video(path), AnalyzeOptions(sampling=Sampling(end_s=seconds))
     begun = time.process_time()
-    observer = Observer(models)
-    raw = pa.Table.from_batches([block.rows for block in observe_source(source, observer, sampling)], observer.schema)
+    raw = raw_rows(source, models, options)
     print(f"{path.name}, in full: {time.process_time() - begun:.1f} s of a processor", flush=True)
     faces = raw.filter(pc.is_valid(raw["track_id"]))
     frames, number = np.unique(raw["frame"], return_inverse=True)
     number = number[np.asarray(pc.is_valid(raw["track_id"]))]
     backbone = models.backbones[0]
     grey, asked = [], []
-    for crops in _crops(source, sampling, faces, [backbone, *([] if large is None else [large])]):
+    for crops in _crops(source, options.sampling, faces, [backbone, *([] if large is None else [large])]):
         grey.append(_grey(crops[0], backbone))
         if large is not None:
             asked.append(large.run(np.stack([one[1] for one in zip(*crops, strict=True)])).logits)
     scored = None if large is None else _scored_by(raw, faces, large, np.concatenate(asked))
     print(f"{path.name}: {len(frames)} frames, {len(faces)} faces", flush=True)
     return Recording(path.name, raw, number // BLOCK_FRAMES, number % BLOCK_FRAMES, np.concatenate(grey), scored)
+
+
+def raw_rows(source: FrameSource, models: Models, options: AnalyzeOptions) -> pa.Table:
+    """Return what the networks say of a video."""
+    blocks = observe_source(source, models, options)
+    return pa.Table.from_batches([block.rows for block in blocks], raw_rows_schema(models, source.names))
 
 
 def open_video(path: Path) -> FrameSource:

@@ -39,16 +39,16 @@ def mtcnn() -> Detect:
 
 def affectline() -> Detect:
     """Return affectline's finder, which searches every frame and tracks, and nothing else of affectline."""
-    from affectline.faces.finder import FaceFinder  # noqa: PLC0415 - the other detector's environment has none
+    from affectline.faces.follower import FaceFollower  # noqa: PLC0415 - the other detector's environment has none
     from affectline.faces.registry import load_detector  # noqa: PLC0415
     from affectline.records import Frame  # noqa: PLC0415
 
-    finder = FaceFinder(load_detector())
+    follower = FaceFollower(load_detector())
     seen = 0
 
     def detect(rgb: np.ndarray) -> np.ndarray:
         nonlocal seen
-        faces = finder.find(Frame(seen, seen / 24, rgb))
+        faces = follower.find(Frame(seen, seen / 24, rgb))
         seen += 1
         return np.array([face.box_xyxy for face in faces]).reshape(-1, 4)
 

@@ -13,10 +13,8 @@ from affectline.assets import fetch
 from affectline.backbones import DEFAULT_BACKBONE, load_backbone
 from affectline.training.quantise import quantise_backbone
 from backends import demo_crops
-from media import mosaic, repeat, scaled
+from media import DEMO_CLIP_S, mosaic, repeat, scaled
 from random_b0 import write_random_b0
-
-CLIP_S: Final = 472 * 1001 / 24000
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def make_clips(folder: Path, name: str, times: int) -> tuple[Path, Path]:
     elif name == "four":
         mosaic(demo, short)
     else:
-        scaled(demo, (1280, 720), CLIP_S, short)
+        scaled(demo, (1280, 720), DEMO_CLIP_S, short)
     return short, repeat(short, times, folder / f"{name}-{times}.mp4")
 
 

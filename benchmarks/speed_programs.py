@@ -82,6 +82,11 @@ def _bound(title: str, network: str, *options: str) -> Program:
     return Program(title, Kind.BOUND, "run_network.py", (network, *options))
 
 
+def _emotiefflib(title: str, detector: str, environment: str) -> Program:
+    options = ("--network", "{b0}", "--detector", detector)
+    return Program(title, Kind.PEER, "run_emotiefflib.py", options, environment, bound="bound-b0")
+
+
 _OPENVINO: Final = ("--device", "openvino", "--precision")
 
 EMOTIEFFLIB: Final = "emotiefflib"
@@ -89,22 +94,8 @@ MEDIAPIPE_ALONE: Final = "mediapipe"
 
 PROGRAMS: Final[Mapping[str, Program]] = MappingProxyType(
     {
-        EMOTIEFFLIB: Program(
-            "EmotiEffLib ONNX + MTCNN",
-            Kind.PEER,
-            "run_emotiefflib.py",
-            ("--network", "{b0}", "--detector", "mtcnn"),
-            environment="torch",
-            bound="bound-b0",
-        ),
-        "emotiefflib-our-detector": Program(
-            "EmotiEffLib ONNX + our detector",
-            Kind.PEER,
-            "run_emotiefflib.py",
-            ("--network", "{b0}", "--detector", "affectline"),
-            environment="emotiefflib",
-            bound="bound-b0",
-        ),
+        EMOTIEFFLIB: _emotiefflib("EmotiEffLib ONNX + MTCNN", "mtcnn", "torch"),
+        "emotiefflib-our-detector": _emotiefflib("EmotiEffLib ONNX + our detector", "affectline", "emotiefflib"),
         MEDIAPIPE_ALONE: Program(
             "MediaPipe FaceLandmarker",
             Kind.PEER,
