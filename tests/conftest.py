@@ -35,9 +35,12 @@ def demo_clip() -> Path:
     return fetch("demo_clip")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[None]:
-    """A Ray cluster with two slots, of real worker processes."""
+    """A Ray cluster with two slots, of real worker processes.
+
+    No longer than one module: a process whose cluster has died is ended by Ray at once and without a word.
+    """
     ray = pytest.importorskip("ray")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     yield

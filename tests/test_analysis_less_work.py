@@ -22,7 +22,7 @@ from affectline.inputs import expand_inputs
 from affectline.job_index import JobResult
 from affectline.jobs import OutputOptions, run_jobs
 from affectline.labels import AFFECTNET_7, AFFECTNET_8, FERPLUS_8, Task
-from affectline.models import Models, load_models
+from affectline.models import Models, load_models, with_absolute_names
 from affectline.observe import Observer
 from affectline.options import CASCADE_SURE_FROM
 from affectline.postprocess.smoothing import SmoothingChoice
@@ -201,6 +201,20 @@ class TestCascade:
         assert Timeline.from_csv(tmp_path / "out" / "faces" / "timeline.csv").provenance.asked_faces == 2
         assert status(options) == "skipped"
         assert status(replace(options, cascade_sure_from=0.3)) == "done"
+
+    def test_is_named_by_its_path_to_other_processes(
+        self, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(large.parent)
+        options = AnalyzeOptions(backbone=large.name, cascade=large.name, heads=(Path("va.safetensors"),))
+        named = with_absolute_names(options)
+        assert (named.backbones, named.cascade, named.heads) == ((large,), large, (large.parent / "va.safetensors",))
+        plain = AnalyzeOptions(backbone="lite0_ferplus", cascade="enet_b2_8")
+        monkeypatch.chdir(tmp_path)
+        assert (with_absolute_names(plain).backbones, with_absolute_names(plain).cascade) == (
+            ("lite0_ferplus",),
+            "enet_b2_8",
+        )
 
 
 class Silent:

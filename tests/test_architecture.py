@@ -40,6 +40,7 @@ LAYERS = [
         "face_scores",
         "track_scores",
         "describe",
+        "block_rows",
         "observe",
         "stride",
         "cascade",

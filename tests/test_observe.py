@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from affectline import observe
+from affectline import block_rows, observe
 from affectline.describe import finish_settings
 from affectline.models import Models, load_models
 from affectline.observe import Observer
@@ -84,7 +84,7 @@ def test_threads_and_batches_change_no_row(  # noqa: PLR0913, PLR0917 - fixtures
     three_faces: list[Frame],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(observe, "BATCH_FACES", batch)
+    monkeypatch.setattr(block_rows, "BATCH_FACES", batch)
     # More cores than two threads: the stages take turns.
     monkeypatch.setattr(observe, "usable_cores", lambda: 3)
     frames = {"one face": one_face, "three faces": three_faces}[clip]
@@ -137,7 +137,7 @@ def test_an_error_of_a_network_reaches_the_caller(one_face: list[Frame], monkeyp
 
     before = threading.active_count()
     networks = load_models(AnalyzeOptions(action_units=False, threads=2))
-    monkeypatch.setattr(observe, "score_faces", broken)
+    monkeypatch.setattr(block_rows, "score_faces", broken)
     with pytest.raises(ValueError, match="the network is broken"):
         list(Observer(networks).observe(iter(one_face), 1))
     lanes = [thread for thread in threading.enumerate() if thread.name.startswith("affectline-lane")]

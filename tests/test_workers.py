@@ -253,14 +253,15 @@ def test_what_cannot_be_split_has_one_worker_and_a_line_that_says_so(
 
 
 def workers_of(parent: int) -> list[int]:
-    """Return the processes that a process has started: on Linux."""
+    """Return the workers that a process has started, and no other children of its, like a Ray cluster: on Linux."""
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = status.read_text().rsplit(")", 1)[1].split()
+            is_worker = "affectline.segment_worker" in status.with_name("cmdline").read_text()
         except OSError:
             continue
-        if int(fields[1]) == parent and fields[0] != "Z":
+        if is_worker and int(fields[1]) == parent and fields[0] != "Z":
             found.append(int(status.parent.name))
     return found
 

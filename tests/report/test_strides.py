@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
+from affectline import jobs
 from affectline.postprocess.finish import finish
 from affectline.provenance import CascadeRecord
 from affectline.report.notebook import caption_of
@@ -65,6 +68,22 @@ def test_a_timeline_keeps_its_rows_and_lends_others_to_pictures() -> None:
     assert statuses(timeline.table).count("interpolated") == 4
     assert statuses(timeline.drawn_table) == ["observed"] * 7
     assert statuses(Timeline(timeline.table, provenance()).drawn_table).count("interpolated") == 4
+
+
+def test_an_annotated_video_shows_what_the_picture_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[pa.Table] = []
+    monkeypatch.setattr(jobs, "annotate_video", lambda _video, table, _out, _advance: shown.append(table))
+    timeline = Timeline(result({number: [face(number)] for number in (0, 3, 6)}, 7), provenance(stride_s=STRIDE_S))
+    jobs.draw_video(timeline, tmp_path, tmp_path / "clip.mp4", Silent())
+    assert [statuses(table) for table in shown] == [["observed"] * 7]
+
+
+class Silent:
+    def begin(self, name: str) -> None: ...
+
+    def advance(self, stage: str, done: int, total: int | None) -> None: ...
+
+    def finish(self, result: jobs.JobResult) -> None: ...
 
 
 def test_the_stride_stands_under_the_picture_and_in_the_report() -> None:

@@ -59,6 +59,14 @@ class ServiceProcess:
             time.sleep(0.2)
         raise AssertionError(state)
 
+    def will_log(self, text: str) -> bool:
+        """Return whether something comes to stand in the log; an answer may be heard before that."""
+        for _ in range(PATIENCE_S * 5):
+            if text in self.log.read_text():
+                return True
+            time.sleep(0.2)
+        return False
+
     def stop(self) -> int:
         """Ask the service to stop, and return its exit code."""
         if self.process.poll() is None:

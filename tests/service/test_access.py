@@ -48,7 +48,7 @@ def test_a_page_of_another_origin_can_neither_post_nor_read_nor_open_the_socket(
     with pytest.raises(InvalidStatus) as refused:
         connect(f"ws://{service.address}/v1/live", origin=origin)
     assert refused.value.response.status_code == 403
-    assert "WS none 403" in service.log.read_text()
+    assert service.will_log("WS none 403")
     assert service.client.get(LIST).json() == before
 
 

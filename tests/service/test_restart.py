@@ -12,7 +12,7 @@ import pytest
 from service_process import PATIENCE_S, ServiceProcess
 
 from affectline import Timeline
-from affectline.observe import BLOCK_FRAMES
+from affectline.block_rows import BLOCK_FRAMES
 from affectline.records import UInt8Array
 from faces_on_video import write_video
 
