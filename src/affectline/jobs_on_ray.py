@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
-from affectline.backbones.files import absolute_name
 from affectline.cluster import ClusterOptions, Done, run_tasks, shared_folder
 from affectline.describe import finish_settings
 from affectline.errors import InputError
@@ -16,7 +15,7 @@ from affectline.heads.head_file import OpaqueOpener
 from affectline.inputs import Input
 from affectline.job_index import JobIndex, JobResult
 from affectline.jobs import PART_NAME, OutputOptions, Reporter, analyze_into, make_folder, recorded, with_problem
-from affectline.models import Models, load_models
+from affectline.models import Models, load_models, with_absolute_names
 from affectline.options import AnalyzeOptions
 
 
@@ -50,12 +49,7 @@ def run_jobs_on_ray(
         raise InputError(f"--workers {options.workers} shares a video on one machine; with --engine ray leave it out")
     make_folder(output.folder)
     output = replace(output, folder=output.folder.absolute())
-    options = replace(
-        options,
-        backbone=tuple(map(absolute_name, options.backbones)) or None,  # workers may be in another folder
-        heads=tuple(path.absolute() for path in options.heads),
-        threads=options.threads or cluster.cpus,
-    )
+    options = replace(with_absolute_names(options), threads=options.threads or cluster.cpus)
     index, results = JobIndex(output.folder), dict[int, JobResult]()
     tasks = [_Task(item, output.folder / index.folder_name(item.place, item.stem)) for item in inputs]
     if not output.resume:

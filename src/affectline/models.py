@@ -9,6 +9,7 @@ from pathlib import Path
 
 from affectline.assets import fetch
 from affectline.backbones import BACKBONES, DEFAULT_BACKBONE, Backbone, load_backbone
+from affectline.backbones.files import absolute_name
 from affectline.cascade import Cascade, check_cascade
 from affectline.errors import InputError
 from affectline.faces.detector import Detector
@@ -116,6 +117,16 @@ def load_models(
         landmarks=None if task_file is None else LandmarkNetwork(task_file),
         heads=heads,
         cascade=_load_cascade(options, backbones, has_head=Task.EXPR in heads),
+    )
+
+
+def with_absolute_names(options: AnalyzeOptions) -> AnalyzeOptions:
+    """Return options that name the same models in a process that may be in another folder."""
+    return replace(
+        options,
+        backbone=tuple(map(absolute_name, options.backbones)) or None,
+        cascade=None if options.cascade is None else absolute_name(options.cascade),
+        heads=tuple(path.absolute() for path in options.heads),
     )
 
 

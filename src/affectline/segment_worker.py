@@ -7,12 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
-
-from affectline.backbones.files import absolute_name
 from affectline.errors import AffectlineError
 from affectline.json_records import JsonValue, read_record, to_json_object
-from affectline.models import Models, load_models
+from affectline.models import Models, load_models, with_absolute_names
 from affectline.observe import Observer
 from affectline.options import AnalyzeOptions
 from affectline.parent_pipe import ParentPipe
@@ -54,15 +51,15 @@ def request(spool: SegmentSpool, path: Path, options: AnalyzeOptions) -> dict[st
         path: the video.
         options: what to look for, with the threads that one worker has.
     """
-    radii = options.smoothing
+    options, radii = with_absolute_names(options), options.smoothing
     work = Work(
         str(path.absolute()),
         str(spool.folder.absolute()),
         spool.settings,
         spool.keeps_landmarks,
-        tuple(str(absolute_name(name)) for name in options.backbones),
-        None if options.cascade is None else str(absolute_name(options.cascade)),
-        tuple(str(head.absolute()) for head in options.heads),
+        tuple(map(str, options.backbones)),
+        None if options.cascade is None else str(options.cascade),
+        tuple(map(str, options.heads)),
         SmoothingChoice(radii.va_s, radii.expr_s, radii.au_s, radii.mode),
     )
     plain = to_json_object(
@@ -100,8 +97,6 @@ class _Worker:
             options, backbone=work.backbones or None, cascade=work.cascade, heads=heads, smoothing=work.smoothing
         )
         self._work = work
-        if options.threads is not None:
-            cv2.setNumThreads(options.threads)
         self._models: Models = load_models(self._options, keep_landmarks=work.keeps_landmarks)
         self._video: VideoFile = open_video(Path(work.path))
 
@@ -109,7 +104,7 @@ class _Worker:
         """Analyse one segment into its files."""
         work, options, info = self._work, self._options, self._video.info
         spool = SegmentSpool(Path(work.folder), segment, work.settings, work.keeps_landmarks)
-        observer = Observer(self._models, options.max_faces, options.detect_every, stride_s=options.stride_s)
+        observer = Observer.of(self._models, options)
         reader = self._video.read_segment(segment, options.sampling)
         goes_on = segment.to_s != options.sampling.end_s
         blocks = observer.observe(reader, 3 * info.width * info.height, goes_on=goes_on)
