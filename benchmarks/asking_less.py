@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from affectline.block_rows import BLOCK_FRAMES
 from affectline.labels import Task
-from affectline.observe import BLOCK_FRAMES
 from affectline.postprocess.finish import FinishSettings, finish
 from affectline.records import FloatArray
 from affectline.schema import expressions_in, score_columns

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from affectline.analysis import observe_source
 from affectline.backbones import Backbone
+from affectline.block_rows import BLOCK_FRAMES
 from affectline.faces.crops import crop_face
 from affectline.heads.pretrained import expression_probabilities, zero_shot_valence_arousal
 from affectline.inputs import expand_inputs, open_input
 from affectline.labels import VALENCE_AROUSAL, Task
 from affectline.models import Models
-from affectline.observe import BLOCK_FRAMES, raw_rows_schema
+from affectline.observe import raw_rows_schema
 from affectline.options import AnalyzeOptions
 from affectline.records import FloatArray, UInt8Array
 from affectline.schema import BOX_COLUMNS, expressions_in, score_columns

@@ -47,7 +47,7 @@ def analyze(
         path: the input.
         options: what to look for.
         models: networks that `load_models` gave for the same options; loaded if not given.
-        on_progress: told how many frames are done, after every `observe.BLOCK_FRAMES` of the sampled ones.
+        on_progress: told how many frames are done, after every `block_rows.BLOCK_FRAMES` of the sampled ones.
 
     Raises:
         InputFileError: the input cannot be opened or has no picture (a `VideoError` where it is a video).
@@ -76,6 +76,17 @@ class Reached:
     frame: int
     time_s: float
     state: str
+
+    @classmethod
+    def behind(cls, rows: pa.RecordBatch | pa.Table, state: str = "") -> Reached:
+        """Return where some raw rows end; an image has no time and counts as 0."""
+        last = rows.slice(len(rows) - 1)
+        return cls(last["frame"][0].as_py(), last["time_s"][0].as_py() or 0.0, state)
+
+    @property
+    def place(self) -> tuple[int, float]:
+        """Index and time of the frame, as `FrameSource.frames` wants them."""
+        return self.frame, self.time_s
 
 
 def _open_one(path: str | Path, sequence_fps: float | None) -> FrameSource:
@@ -108,7 +119,7 @@ def observe_source(
     Raises:
         AffectlineError: a worker was lost, or came upon any error of an analysis.
     """
-    after, state = (None, None) if reached is None else ((reached.frame, reached.time_s), reached.state)
+    after, state = (None, None) if reached is None else (reached.place, reached.state)
     observation = _Observation(source, models, options, on_progress)
     raw = observation.alone(after) if sharing is None else observation.shared(sharing, after)
     with closing(raw):
@@ -129,9 +140,9 @@ class _Observation:
 
     def alone(self, after: tuple[int, float] | None) -> RawBlocks:
         """Give them, from this process."""
-        info, options = self.source.info, self.options
-        observer = Observer(self.models, options.max_faces, options.detect_every, self.source.names, options.stride_s)
-        for block in observer.observe(self.source.frames(options.sampling, after), 3 * info.width * info.height):
+        info = self.source.info
+        observer = Observer.of(self.models, self.options, self.source.names)
+        for block in observer.observe(self.source.frames(self.options.sampling, after), 3 * info.width * info.height):
             yield block
             self.on_progress(block.rows["frame"][-1].as_py() + 1, info.frame_count)
 
@@ -146,8 +157,7 @@ class _Observation:
                 with closing(SharedVideo(self.source, plan, self.options, sharing, self.on_progress)) as shared:
                     for block in shared:
                         yield block
-                        last = block.rows.slice(len(block.rows) - 1)
-                        after = last["frame"][0].as_py(), last["time_s"][0].as_py()
+                        after = Reached.behind(block.rows).place
                 problem = shared.problem
         if problem:
             from_s = 0.0 if after is None else after[1]
@@ -192,7 +202,7 @@ class Analyzer:
         frame_interval_s: float | None = None,
     ) -> None:
         models = models or load_models(options)
-        self._observer = Observer(models, options.max_faces, options.detect_every, stride_s=options.stride_s)
+        self._observer = Observer.of(models, options)
         self._linker = RowLinker(options.max_faces)
         settings = finish_settings(options, models)
         self._scorer = LiveTracks(models)

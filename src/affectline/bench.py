@@ -166,7 +166,7 @@ def _pass(path: Path, models: Models, options: AnalyzeOptions) -> _Pass:
 
 def _latencies_ms(source: FrameSource, models: Models, options: AnalyzeOptions, limit: int) -> list[float]:
     """Return what each of the first frames takes when nothing overlaps, milliseconds."""
-    observer = Observer(models, options.max_faces, options.detect_every)
+    observer = Observer.of(models, options)
     found = []
     for frame in islice(source.frames(options.sampling), limit):
         began = time.perf_counter()

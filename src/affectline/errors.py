@@ -53,3 +53,9 @@ class WorkerError(AffectlineError, RuntimeError):
 
 class ResumeError(AffectlineError, ValueError):
     """A partial result cannot be continued with the settings that were given."""
+
+
+def error_named(kind: str, message: str) -> AffectlineError | None:
+    """Return an error that another process came upon, by the name of its class; None if there is no such class."""
+    known = globals().get(kind)
+    return known(message) if isinstance(known, type) and issubclass(known, AffectlineError) else None

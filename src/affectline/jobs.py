@@ -24,7 +24,7 @@ from affectline.landmark_file import LandmarkWriter
 from affectline.models import Models, load_models
 from affectline.observe import raw_rows_schema
 from affectline.options import AnalyzeOptions
-from affectline.part import PartContents, PartWriter, part_batches, resume_part
+from affectline.part import PartWriter, part_batches, resume_part
 from affectline.remote import remote_status
 from affectline.report.annotate import annotate_video
 from affectline.report.notebook import caption_of
@@ -210,11 +210,9 @@ class _Job:
         timeline.write(self.folder, [*self.output.formats, *table_formats(self.folder)])
         draw_picture(timeline, self.folder)
         if self._is_annotated:
-            video, advance = self.folder / VIDEO_NAME, partial(self.reporter.advance, "annotated video")
-            annotate_video(self.source.info.path, timeline.drawn_table, video, advance)
+            draw_video(timeline, self.folder, self.source.info.path, self.reporter)
         if self.output.report:
-            advance = partial(self.reporter.advance, "report")
-            write_report(self.folder, video=self.source.info.path, on_progress=advance)
+            draw_report(self.folder, self.source.info.path, self.reporter)
         (self.folder / PART_NAME).unlink(missing_ok=True)
         status = "done" if timeline.provenance.is_complete else "incomplete"
         return _result_of(self.item, self.folder, timeline, status)
@@ -268,7 +266,9 @@ class _Job:
         if not self.output.resume:
             return PartWriter(path, schema, settings), None
         writer, contents = resume_part(path, schema, settings)
-        return writer, _reached(contents) if contents is not None and contents.state else None
+        if contents is None or not contents.state:
+            return writer, None
+        return writer, Reached.behind(contents.rows, contents.state)
 
     def _settings(self) -> dict[str, str]:
         """Return all that raw rows depend on, as text by name."""
@@ -346,15 +346,21 @@ def _result_of(item: Input, folder: Path, timeline: Timeline, status: str) -> Jo
     )
 
 
-def _reached(contents: PartContents) -> Reached:
-    last = contents.rows.slice(len(contents.rows) - 1)
-    return Reached(last["frame"][0].as_py(), last["time_s"][0].as_py() or 0.0, contents.state)
-
-
 def draw_picture(timeline: Timeline, folder: Path) -> None:
     """Write timeline.png into a result folder."""
     provenance = timeline.provenance
     plot_timeline(timeline.drawn_table, folder / "timeline.png", provenance.input, caption_of(provenance))
+
+
+def draw_video(timeline: Timeline, folder: Path, video: Path, reporter: Reporter) -> None:
+    """Write annotated.mp4 into a result folder; `video` is what was analysed."""
+    advance = partial(reporter.advance, "annotated video")
+    annotate_video(video, timeline.drawn_table, folder / VIDEO_NAME, advance)
+
+
+def draw_report(folder: Path, source: Path, reporter: Reporter) -> None:
+    """Write report.html into a result folder, of the table there; `source` is what was analysed."""
+    write_report(folder, video=source, on_progress=partial(reporter.advance, "report"))
 
 
 def table_formats(folder: Path) -> list[str]:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from affectline.job_index import record_counts, recorded_input
-from affectline.jobs import LANDMARKS_NAME, VIDEO_NAME, Reporter, draw_picture, table_formats
+from affectline.jobs import (
+    LANDMARKS_NAME,
+    VIDEO_NAME,
+    Reporter,
+    draw_picture,
+    draw_report,
+    draw_video,
+    table_formats,
+)
 from affectline.landmark_file import rename_track
-from affectline.report.annotate import annotate_video
-from affectline.report.page import REPORT_NAME, check_video, write_report
+from affectline.report.page import REPORT_NAME, check_video
 from affectline.result_files import read_result
 from affectline.timeline import Timeline
 
@@ -60,8 +66,10 @@ def merge_tracks(folder: Path, keep: int, other: int, reporter: Reporter, video:
     pictures = [name for name in (REPORT_NAME, VIDEO_NAME) if (folder / name).is_file()]
     if video is None:
         return Merged(merged, tuple(pictures))
-    for name in pictures:
-        _draw_again(folder, name, merged, video, reporter)
+    if REPORT_NAME in pictures:
+        draw_report(folder, video, reporter)
+    if VIDEO_NAME in pictures:
+        draw_video(merged, folder, video, reporter)
     return Merged(merged, ())
 
 
@@ -73,10 +81,3 @@ def _known_source(folder: Path, timeline: Timeline) -> Path | None:
         return None
     is_same = path.is_dir() or path.stat().st_size == timeline.provenance.size_bytes
     return path if is_same else None
-
-
-def _draw_again(folder: Path, name: str, timeline: Timeline, video: Path, reporter: Reporter) -> None:
-    if name == REPORT_NAME:
-        write_report(folder, video=video, on_progress=partial(reporter.advance, "report"))
-    else:
-        annotate_video(video, timeline.table, folder / name, partial(reporter.advance, "annotated video"))

@@ -1,4 +1,4 @@
-"""The child's end of the pipe to the process that started it, and the limits that a child may set itself.
+"""Messages between a process and the children that it starts, and the limits that a child may set itself.
 
 Bytes from strangers are opened in children only. A child ends when the service does, however that ends: the kernel
 closes the pipe, and a thread that reads it sees that.
@@ -24,10 +24,28 @@ if sys.platform != "win32":
 EXIT_ORPHANED: Final = 70
 """The exit code of a child whose service is gone."""
 
-LENGTH: Final = struct.Struct("<I")
+_LENGTH: Final = struct.Struct("<I")
 """What stands before each message to a child: how many bytes it has."""
 
 LARGEST_FILE_BYTES: Final = 8 * 2**30
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment of a child: each of its threads would reserve an arena of address space otherwise."""
+    return {"MALLOC_ARENA_MAX": "2", **os.environ}
+
+
+def framed(message: bytes) -> bytes:
+    """Return what is written to a child so that its `ParentPipe` receives a message."""
+    return _LENGTH.pack(len(message)) + message
+
+
+def parse_line(line: bytes) -> dict[str, JsonValue] | None:
+    """Return the message that a child's line is; None where the line has no end: the child has ended."""
+    if not line.endswith(b"\n"):
+        return None
+    message: dict[str, JsonValue] = json.loads(line)
+    return message
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +75,8 @@ class ParentPipe:
         threading.Thread(target=self._listen, name="affectline-parent", daemon=True).start()
 
     def _listen(self) -> None:
-        while len(head := self._source.read(LENGTH.size)) == LENGTH.size:
-            (size,) = LENGTH.unpack(head)
+        while len(head := self._source.read(_LENGTH.size)) == _LENGTH.size:
+            (size,) = _LENGTH.unpack(head)
             message = self._source.read(size)
             if len(message) < size:
                 break

@@ -150,10 +150,17 @@ def part_batches(path: Path) -> Iterator[tuple[pa.RecordBatch, str]]:
     Raises:
         OutputError: the file is gone or damaged.
     """
+    with opened_again(path) as stream:
+        for batch, state in _whole_batches(stream):
+            yield batch.replace_schema_metadata(None), state
+
+
+@contextmanager
+def opened_again(path: Path) -> Iterator[pa.RecordBatchStreamReader]:
+    """Open a stream of batches that this run, or one before it, has written; raises OutputError if that is no more."""
     try:
         with pa.OSFile(str(path), "rb") as file:
-            for batch, state in _whole_batches(pa.ipc.open_stream(file)):
-                yield batch.replace_schema_metadata(None), state
+            yield pa.ipc.open_stream(file)
     except (pa.ArrowException, OSError) as error:
         raise OutputError(f"cannot read {path} again: {error}; was it removed or changed meanwhile?") from error
 

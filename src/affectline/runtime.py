@@ -122,7 +122,6 @@ class Runtime:
 
 DEFAULT_RUNTIME: Final = Runtime()
 
-
 Word = TypeVar("Word", Device, Precision)
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from affectline.atomic_file import complete_file
-from affectline.errors import InputError, OutputError
+from affectline.errors import InputError
 from affectline.json_records import parse_object, read_record, to_json_object
 from affectline.landmark_file import LandmarkWriter, landmark_entries
-from affectline.part import PartWriter, part_batches
+from affectline.part import PartWriter, opened_again, part_batches
 from affectline.raw_blocks import RawBlock, Trail
 from affectline.video import Segment, SegmentReport
 
@@ -99,12 +99,8 @@ class SegmentSpool:
             yield RawBlock(rows, Trail.from_json(trail), entries)
 
     def _landmark_batches(self) -> Iterator[pa.RecordBatch]:
-        path = self._path(".landmarks.arrow")
-        try:
-            with pa.OSFile(str(path), "rb") as file:
-                yield from pa.ipc.open_stream(file)
-        except (pa.ArrowException, OSError) as error:
-            raise OutputError(f"cannot read {path} again: {error}; was it removed or changed meanwhile?") from error
+        with opened_again(self._path(".landmarks.arrow")) as stream:
+            yield from stream
 
     def remove(self) -> None:
         """Remove the files."""

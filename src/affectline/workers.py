@@ -7,7 +7,6 @@ it finds goes to disk; here it is taken up in the order of the video.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -19,11 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from affectline import errors
-from affectline.errors import AffectlineError, WorkerError
+from affectline.errors import AffectlineError, WorkerError, error_named
 from affectline.json_records import JsonValue, read_record, to_json_object
 from affectline.options import AnalyzeOptions
-from affectline.parent_pipe import LENGTH
+from affectline.parent_pipe import child_environment, framed, parse_line
 from affectline.progress import ProgressHook
 from affectline.raw_blocks import RawBlock
 from affectline.runtime import usable_cores
@@ -230,12 +228,11 @@ class _Crew:
 
 
 def _start(first_message: bytes) -> subprocess.Popen[bytes]:
-    environment = {"MALLOC_ARENA_MAX": "2", **os.environ}  # each thread would otherwise keep an arena of its own
     process = subprocess.Popen(  # noqa: S603 - this interpreter and a constant
         [sys.executable, "-c", _START, json.dumps(sys.path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=environment,
+        env=child_environment(),
         start_new_session=True,  # Ctrl-C is for the process that started it, which ends it
     )
     _send(process, first_message)
@@ -246,17 +243,13 @@ def _send(process: subprocess.Popen[bytes], message: bytes) -> None:
     """Send a message; if the worker is gone, `_receive` tells."""
     if process.stdin is not None:
         with suppress(OSError):
-            process.stdin.write(LENGTH.pack(len(message)) + message)
+            process.stdin.write(framed(message))
             process.stdin.flush()
 
 
 def _receive(process: subprocess.Popen[bytes]) -> dict[str, JsonValue] | None:
     """Return the next message of a worker; None when it has ended."""
-    line = b"" if process.stdout is None else process.stdout.readline()
-    if not line.endswith(b"\n"):
-        return None
-    message: dict[str, JsonValue] = json.loads(line)
-    return message
+    return None if process.stdout is None else parse_line(process.stdout.readline())
 
 
 def _lost(exit_code: int) -> WorkerError:
@@ -269,5 +262,5 @@ def _lost(exit_code: int) -> WorkerError:
 
 def _failure(message: Mapping[str, JsonValue]) -> AffectlineError:
     """Return the error that a worker came upon."""
-    kind, text = getattr(errors, str(message["kind"]), None), str(message["error"])
-    return kind(text) if isinstance(kind, type) and issubclass(kind, AffectlineError) else WorkerError(text)
+    text = str(message["error"])
+    return error_named(str(message["kind"]), text) or WorkerError(text)

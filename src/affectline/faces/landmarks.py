@@ -164,7 +164,7 @@ class LandmarkReader:
 
         It depends on no other frame. Arguments as `read`.
         """
-        return self._network.suggest(rgb) if any(_is_large(rgb, face) for face in faces) else []
+        return self._network.suggest(rgb) if any(_is_large(rgb, face, _box(face)) for face in faces) else []
 
     def find(self, rgb: UInt8Array, faces: Sequence[Face], suggested: Sequence[Region]) -> list[Mesh | None]:
         """Return the landmarks of each face and remember them for the next frame. Arguments as `read`.
@@ -176,7 +176,7 @@ class LandmarkReader:
         """
         boxes = [_box(face) for face in faces]
         found = [
-            self._find_first(rgb, self._candidates(face, box, suggested if _is_large(rgb, face) else []))
+            self._find_first(rgb, self._candidates(face, box, suggested if _is_large(rgb, face, box) else []))
             for face, box in zip(faces, boxes, strict=True)
         ]
         self._remember(faces, boxes, found)
@@ -225,6 +225,6 @@ def _box(face: Face) -> Region:
     return region_of_box(face.box_xyxy, face.keypoints)
 
 
-def _is_large(rgb: UInt8Array, face: Face) -> bool:
+def _is_large(rgb: UInt8Array, face: Face, box: Region) -> bool:
     """Return whether the whole-frame pass serves for a face: it was detected, and is large in its frame."""
-    return face.is_detected and _box(face).side >= _MIN_SUGGESTED * max(rgb.shape[:2])
+    return face.is_detected and box.side >= _MIN_SUGGESTED * max(rgb.shape[:2])

@@ -17,9 +17,9 @@ import numpy as np
 from affectline.faces.association import NO_MATCH, Sight, Track, assign, match_costs
 from affectline.faces.finder import FaceFinder
 from affectline.faces.motion import BoxMotion, Float64Array
-from affectline.faces.places import ROUNDING_S, Places
+from affectline.faces.places import Places, is_alive
 from affectline.faces.scenes import Thumbnail, is_new_scene
-from affectline.records import MAX_GAP_S, Face, FloatArray, Frame
+from affectline.records import Face, FloatArray, Frame
 
 _MOTION_S: Final = 1.0
 """How much of a track's past says how it moves: beyond that the filter has forgotten."""
@@ -171,7 +171,7 @@ class Linker:
         for track, box_xyxy, look in zip(seen, sighting.boxes_xyxy, sighting.looks, strict=True):
             track.observe(time_s, box_xyxy, look)
         there = {id(track) for track in seen}
-        self._tracks = [t for t in self._tracks if id(t) not in there and self._is_alive(t, time_s)] + seen
+        self._tracks = [t for t in self._tracks if id(t) not in there and is_alive(t, time_s, self._last_time_s)] + seen
         self._last_time_s = time_s
         self._seat(seen, time_s, waits=not (is_cut or sighting.begins_stretch))
         return [track.number if track.is_followed else None for track in seen]
@@ -182,7 +182,7 @@ class Linker:
         if not new:
             return
         taken = {id(track) for track in self._of_stretch.values()}
-        free = [t for t in self._tracks if id(t) not in taken and self._is_alive(t, sighting.time_s)]
+        free = [t for t in self._tracks if id(t) not in taken and is_alive(t, sighting.time_s, self._last_time_s)]
         blank = np.zeros_like(next(look for look in sighting.looks if look is not None))
         looks = np.array([blank if look is None else look for look in sighting.looks])
         sight = Sight(sighting.time_s, sighting.frame_wh, sighting.boxes_xyxy, looks, is_cut)
@@ -205,10 +205,6 @@ class Linker:
                 track.number = self._next_number
                 # With one face to follow, all tracks are the one track "the largest face".
                 self._next_number += self.max_faces != 1
-
-    def _is_alive(self, track: _Linked, time_s: float) -> bool:
-        """Return whether the face could still be found: it came within the gap, or was missing from no frame yet."""
-        return track.last_seen_s == self._last_time_s or time_s - track.last_seen_s <= MAX_GAP_S + ROUNDING_S
 
     def state(self) -> LinkerState:
         """Return, behind the last frame of a stretch, everything that the next one depends on."""

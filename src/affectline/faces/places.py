@@ -46,6 +46,17 @@ def is_awaited(track: Candidate, time_s: float) -> bool:
     return time_s - track.last_seen_s <= patience_s + ROUNDING_S
 
 
+def is_alive(track: Candidate, time_s: float, last_time_s: float | None) -> bool:
+    """Return whether the face could still be found: it came within the gap, or was missing from no frame yet.
+
+    Args:
+        track: of the face.
+        time_s: of the present frame.
+        last_time_s: of the frame before it; None where there is none.
+    """
+    return track.last_seen_s == last_time_s or time_s - track.last_seen_s <= MAX_GAP_S + ROUNDING_S
+
+
 class Places:
     """Gives places to tracks and takes them back, frame by frame.
 

@@ -15,7 +15,7 @@ from affectline.errors import InputError
 from affectline.faces.appearance import LOOK_LENGTH, look_of
 from affectline.faces.association import NO_MATCH, Sight, Track, assign, match_costs
 from affectline.faces.motion import BoxMotion
-from affectline.faces.places import ROUNDING_S, Places, is_awaited
+from affectline.faces.places import ROUNDING_S, Places, is_alive, is_awaited
 from affectline.faces.reference import overlaps
 from affectline.records import KEYPOINTS, MAX_GAP_S, Detections, Face, FloatArray, UInt8Array
 
@@ -244,4 +244,4 @@ class Tracker:
 
     def _is_alive(self, track: Track, time_s: float) -> bool:
         """Return whether the face could still be found: it came within the gap, or was missing from no frame yet."""
-        return self._was_just_seen(track) or time_s - track.last_seen_s <= MAX_GAP_S + ROUNDING_S
+        return is_alive(track, time_s, self._last_time_s)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 from typing import Final
 
 from affectline.json_records import JsonValue
-from affectline.parent_pipe import LENGTH
+from affectline.parent_pipe import child_environment, framed, parse_line
 
 LONGEST_MESSAGE: Final = 2**20
 
@@ -37,8 +36,6 @@ class Child:
             folder: where it runs; one that only the service writes to, since Python looks for modules there.
             log: what it says on stderr, with tracebacks; never shown to a client.
         """
-        # Each thread of a child would otherwise reserve an arena of address space, which is limited.
-        environment = {"MALLOC_ARENA_MAX": "2", **os.environ}
         with log.open("ab") as stderr:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -47,7 +44,7 @@ class Child:
                 stdout=PIPE,
                 stderr=stderr,
                 cwd=folder,
-                env=environment,
+                env=child_environment(),
                 limit=LONGEST_MESSAGE,
                 start_new_session=True,  # Ctrl-C is for the service, which stops its children in its own way
             )
@@ -61,19 +58,13 @@ class Child:
         if stdin is None:
             return
         with contextlib.suppress(ConnectionError):
-            stdin.write(LENGTH.pack(len(message)) + message)
+            stdin.write(framed(message))
             await stdin.drain()
 
     async def receive(self) -> dict[str, JsonValue] | None:
         """Return the child's next message; None when it has ended."""
         stdout = self._process.stdout
-        if stdout is None:
-            return None
-        line = await stdout.readline()
-        if not line.endswith(b"\n"):
-            return None
-        message: dict[str, JsonValue] = json.loads(line)
-        return message
+        return None if stdout is None else parse_line(await stdout.readline())
 
     async def stop(self) -> int:
         """End the child if it is still there, and return its exit code: negative for a signal."""

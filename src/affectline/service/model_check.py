@@ -12,8 +12,7 @@ import subprocess
 import sys
 from typing import NoReturn
 
-from affectline import errors
-from affectline.errors import AffectlineError, ModelFileError
+from affectline.errors import AffectlineError, ModelFileError, error_named
 from affectline.json_records import read_record, to_json_object
 from affectline.service.settings import AnalysisChoice
 
@@ -39,13 +38,15 @@ def check_models(choice: AnalysisChoice) -> None:
 def _raise(ended: subprocess.CompletedProcess[str]) -> NoReturn:
     try:
         fault = json.loads(ended.stdout.splitlines()[-1])
-        kind = getattr(errors, fault["kind"])
-    except (IndexError, ValueError, KeyError, TypeError, AttributeError) as error:
-        logger.warning("loading the models said: %s", ended.stderr)
-        raise ModelFileError(
-            f"loading the models ended with code {ended.returncode}; `affectline doctor` tells what works here"
-        ) from error
-    raise kind(fault["detail"])
+        known = error_named(fault["kind"], fault["detail"])
+    except (IndexError, ValueError, KeyError, TypeError):
+        known = None
+    if known is not None:
+        raise known
+    logger.warning("loading the models said: %s", ended.stderr)
+    raise ModelFileError(
+        f"loading the models ended with code {ended.returncode}; `affectline doctor` tells what works here"
+    )
 
 
 def main() -> int:

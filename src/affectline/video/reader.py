@@ -12,11 +12,10 @@ from av.video.stream import VideoStream
 
 from affectline.errors import VideoError
 from affectline.records import Frame
-from affectline.video.boxes import is_cut, is_last_picture_cut
+from affectline.video.boxes import is_cut
 from affectline.video.decoding import Clock, Pictures, Tally
 from affectline.video.opening import opened
 from affectline.video.picture import RgbConverter, Upright, square_size, upright_of
-from affectline.video.run import Run
 from affectline.video.seeking import FILE_START, Start, find_start
 from affectline.video.segment_reader import SegmentReader, SegmentReport
 from affectline.video.segments import Begin, Plan, Segment, plan_segments
@@ -95,22 +94,10 @@ class VideoFile:
             VideoError: the file cannot be opened any more.
         """
         self._report = ReadReport(0, self.info.frame_count, 0, is_complete=False, problem=None)
-        after_s = max(sampling.start_s or 0.0, resume_after[1] if resume_after else 0.0)
-        start = self._start(after_s)
-        converter = RgbConverter(self._stored_wh, self._upright)
-        with opened(self.info.path) as (container, stream):
-            is_last_cut = container.format.name == "mpegts" and is_last_picture_cut(self.info.path, stream.id)
-            pictures = Pictures(container, stream, start.packets, is_last_cut=is_last_cut)
-            run = Run(pictures, Clock(container, stream), start, resume_after)
-            for picture, is_damaged, number, time_s, previous_s in run:
-                if sampling.end_s is not None and time_s >= sampling.end_s:
-                    break
-                if sampling.takes(number, time_s, previous_s):
-                    yield Frame(number, time_s, converter.convert(picture), is_damaged)
-            else:
-                self._report = self._final_report(run.index + 1, pictures.tally, run.last_pts, start == FILE_START)
-                return
-        self._report = self._report_of(run.index, pictures.tally, [])
+        reader = self.read_segment(self._begin(sampling, resume_after).segment(sampling.end_s), sampling)
+        yield from reader
+        if reader.report is not None:
+            self.take_reports([reader.report])
 
     def segments(
         self, sampling: Sampling, count: int, grid_s: float, resume_after: tuple[int, float] | None = None
@@ -126,9 +113,7 @@ class VideoFile:
         Raises:
             VideoError: the file cannot be opened any more.
         """
-        after_s = max(sampling.start_s or 0.0, resume_after[1] if resume_after else 0.0)
-        begin = Begin(self._start(after_s), after_s, resume_after)
-        return plan_segments(self.info.path, sampling, count, begin, grid_s)
+        return plan_segments(self.info.path, sampling, count, self._begin(sampling, resume_after), grid_s)
 
     def read_segment(self, segment: Segment, sampling: Sampling) -> SegmentReader:
         """Return a part's frames, to be iterated over once."""
@@ -145,6 +130,10 @@ class VideoFile:
             self._report = self._final_report(last.next_index, total, last.last_pts, reports[0].is_from_start)
         else:
             self._report = self._report_of(last.next_index, total, [])
+
+    def _begin(self, sampling: Sampling, resume_after: tuple[int, float] | None) -> Begin:
+        after_s = max(sampling.start_s or 0.0, resume_after[1] if resume_after else 0.0)
+        return Begin(self._start(after_s), after_s, resume_after)
 
     def _start(self, after_s: float) -> Start:
         if after_s <= 0:

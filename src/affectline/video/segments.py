@@ -48,6 +48,11 @@ class Begin:
     after_s: float
     resume_after: tuple[int, float] | None
 
+    def segment(self, to_s: float | None) -> Segment:
+        """Return the part from here to a time in seconds, or to the end of the file."""
+        frame, handled_s = self.resume_after or (None, None)
+        return Segment(self.start, None, to_s, frame, handled_s)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -82,11 +87,9 @@ def plan_segments(path: Path, sampling: Sampling, count: int, begin: Begin, grid
     step = max(1, round((end_s - start_s) / count / grid_s))
     borders = [one for one in _borders(keys, start_s, end_s, step, grid_s) if one[0] > begin.after_s]
     times_s = [*(time_s for time_s, _ in borders), sampling.end_s]
-    frame, handled_s = begin.resume_after or (None, None)
-    first = Segment(begin.start, None, times_s[0], frame, handled_s)
     others = [Segment(key, time_s, to_s) for (time_s, key), to_s in zip(borders, times_s[1:], strict=True)]
     problem = "" if borders else found.problem or "it is too short, or its closed-GOP key frames are too far apart"
-    return Plan((first, *others), problem)
+    return Plan((begin.segment(times_s[0]), *others), problem)
 
 
 def _borders(
