@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from threading import BoundedSemaphore
 
@@ -114,10 +114,17 @@ class Observer:
             in_background(drawn(marked_frames, permit), depth) as decoded,
             in_background(applied(self._find, decoded, permit), depth) as found,
             in_background(applied(self._prepare, found, permit), depth) as prepared,
-            in_background(applied(self._mark, prepared, permit), depth) as marked,
+            self._marking(prepared, depth, permit) as marked,
             side_by_side(runtime.lanes, permit) as submit,
         ):
             yield from self._run(applied(self._express, marked, permit), submit)
+
+    def _marking(
+        self, prepared: Iterable[Seen], depth: int, permit: Permit
+    ) -> AbstractContextManager[Iterable[Seen]]:
+        """Find landmarks in a thread of its own; without any to find, handing frames on would only cost time."""
+        marked = applied(self._mark, prepared, permit)
+        return nullcontext(marked) if self._reader is None else in_background(marked, depth)
 
     def observe_one(self, frame: Frame) -> RawBlock:
         """Give the raw rows of one frame, at once and in the calling thread."""

@@ -146,14 +146,19 @@ def decode(regressors: FloatArray, logits: FloatArray, anchor_points: FloatArray
 
 def average_duplicates(faces: RawFaces) -> RawFaces:
     """Return one face for each group of overlapping ones: their mean weighted by score, with the best score."""
-    left = np.argsort(-faces.scores, kind="stable")
-    points, scores = [], []
-    boxes = faces.boxes_xyxy
-    while len(left):
-        same = overlaps(boxes[left[:1]], boxes[left])[0] > _SUPPRESS_ABOVE
-        same[0] = True  # an empty box does not overlap even itself
-        group = left[same]
-        points.append(np.average(faces.points[group], axis=0, weights=faces.scores[group]))
-        scores.append(faces.scores[left[0]])
-        left = left[~same]
-    return RawFaces(np.asarray(points, np.float32).reshape(-1, 8, 2), np.asarray(scores, np.float32))
+    order = np.argsort(-faces.scores, kind="stable")
+    points, scores, boxes = faces.points[order], faces.scores[order], faces.boxes_xyxy[order]
+    same = overlaps(boxes, boxes) > _SUPPRESS_ABOVE
+    is_left = np.ones(len(order), np.bool_)
+    best = []
+    means = []
+    for row in range(len(order)):
+        if not is_left[row]:
+            continue
+        group = same[row] & is_left
+        group[row] = True  # an empty box does not overlap even itself
+        weights = scores[group]
+        means.append(np.tensordot(weights, points[group], axes=1) / weights.sum())
+        best.append(row)
+        is_left &= ~group
+    return RawFaces(np.asarray(means, np.float32).reshape(-1, 8, 2), scores[best])

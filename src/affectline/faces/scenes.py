@@ -37,10 +37,12 @@ def _change(before: Thumbnail, after: Thumbnail) -> float:
 
     The first alone would take a flash of light for a new scene, the second alone any move before a plain wall.
     """
+    (first, first_std), (second, second_std) = (cv2.meanStdDev(thumbnail) for thumbnail in (before, after))
     # A few grey levels more, or the noise of a black picture would change it by half.
-    brightness = 4 + max(float(before.mean()), float(after.mean()))
-    difference = float(np.abs(after - before).mean()) / brightness
-    contrasts = float(before.std()) * float(after.std())
+    brightness = 4 + max(float(first[0, 0]), float(second[0, 0]))
+    difference = cv2.norm(before, after, cv2.NORM_L1) / before.size / brightness
     # One grey level of contrast is noise: to and from black or white, nothing correlates.
-    correlation = float(((before - before.mean()) * (after - after.mean())).mean()) / max(contrasts, 1.0)
+    contrasts = max(float(first_std[0, 0] * second_std[0, 0]), 1.0)
+    covariance = float(np.vdot(before, after)) / before.size - float(first[0, 0] * second[0, 0])
+    correlation = covariance / contrasts
     return difference * (1 - correlation)
