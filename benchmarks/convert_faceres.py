@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from affectline.datasets.ferplus import load_ferplus
@@ -28,12 +28,14 @@ from affectline.training.ferplus_recipe import FerPlusRecipe
 from affectline.training.finish import calibration_inputs
 from affectline.training.onnx_start import settle
 from affectline.training.pictures import FerPlusPictures
+from affectline.training.weights import AboutWeights, save_weights
 
 ARCH = "mobilenetv1_100"
 BLOCKS = 13
 MEAN = np.array([103.939, 116.779, 123.68], np.float32)
 """Of the pixels that it learned from, by channel."""
 
+LEARNED_FROM = "VGGFace2, photographs of celebrities that were published for research"
 HALF_RANGE = 127.5
 EPSILON = 1e-5
 
@@ -48,13 +50,13 @@ def main() -> None:
     network = FaceNetwork(ARCH, 8)
     network.trunk.load_state_dict(converted(read_weights(arguments.models), network.trunk.state_dict()))
     train = FerPlusPictures.of(load_ferplus(arguments.ferplus)["train"])
-    inputs = calibration_inputs(train, FerPlusRecipe(arguments.ferplus).spec)
+    spec = FerPlusRecipe(arguments.ferplus, "hse_faceres").spec
+    inputs = calibration_inputs(train, spec)
     before = embedding(network, inputs)
     settle(network, inputs)
     print(f"statistics settled: the embedding moved by {float((embedding(network, inputs) - before).abs().max()):.1e}")
-    save_file(
-        {name: tensor.contiguous() for name, tensor in network.trunk.state_dict(prefix="trunk.").items()}, arguments.out
-    )
+    about = AboutWeights(ARCH, "", replace(spec, training_data=LEARNED_FROM))
+    save_weights(arguments.out, network.trunk.state_dict(prefix="trunk."), about)
 
 
 def embedding(network: FaceNetwork, inputs: FloatArray) -> Tensor:

@@ -1,6 +1,6 @@
 """Put a trained network into the package as the default backbone, described as the registry says.
 
-    python benchmarks/embed_default.py OUT/lite0_ferplus.onnx src/affectline/data/lite0_ferplus.onnx
+    python benchmarks/embed_default.py OUT/mobilenet96_ferplus.onnx src/affectline/data/mobilenet96_ferplus.onnx
 
 OUT is what `affectline finetune` wrote (docs/models). What the file says of its origin becomes the registry's words;
 the network stays as it is. A registry whose temperature is another than the trained file's is an error. Printed are the
@@ -16,12 +16,12 @@ from pathlib import Path
 
 import onnx
 
-from affectline.backbones import BACKBONES, load_backbone
+from affectline.backbones import BACKBONES, DEFAULT_BACKBONE, load_backbone
 from affectline.backbones.files import METADATA_KEY
 from affectline.backbones.spec import describe
 from affectline.training.onnx_start import ARCHITECTURE_KEY, architecture_of
 
-SPEC = BACKBONES["lite0_ferplus"]
+SPEC = BACKBONES[DEFAULT_BACKBONE]
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Make a start for training out of the first default backbone, whose tensors have the names of another library.
 
-    python benchmarks/name_bootstrap.py docs/models/lite0_bootstrap.onnx start.onnx
+    python benchmarks/name_bootstrap.py src/affectline/data/lite0_ferplus.onnx start.onnx
 
 The file that is written computes the same; its tensors have timm's names and its metadata the architecture, so that
 `affectline finetune --arch tf_efficientnet_lite0 --init start.onnx` takes it.

@@ -1,6 +1,6 @@
 """Backbones side by side on photographs that none of them learned from, found and cut out by affectline.
 
-    python benchmarks/photographs.py FOLDER --backbone lite0_ferplus --backbone docs/models/lite0_bootstrap.onnx
+    python benchmarks/photographs.py FOLDER --backbone mobilenet96_ferplus --backbone lite0_ferplus
 
 FOLDER is a copy of github.com/muxspace/facial_expressions: `images/` (grey and colour, web photographs of people who
 are known to the public) and `data/legend.csv` (one person's word for each). Of a class with more than 400 pictures, 300

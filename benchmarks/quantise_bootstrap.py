@@ -1,6 +1,6 @@
 """Write the int8 form of a backbone, scaled by training photographs of FER+.
 
-    python benchmarks/quantise_bootstrap.py docs/models/lite0_bootstrap.onnx FERPLUS.npz bootstrap.int8.onnx
+    python benchmarks/quantise_bootstrap.py src/affectline/data/lite0_ferplus.onnx FERPLUS.npz bootstrap.int8.onnx
 
 It teaches (`affectline finetune --teacher`) as the whole file does, and faster.
 """

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
@@ -112,6 +113,30 @@ def read_image(path: Path) -> UInt8Array:
             f"{path}: the file is no image that can be read, or is damaged; check that a viewer opens it"
         )
     return rgb
+
+
+def is_damaged(path: Path) -> bool:
+    """Return whether a JPEG has faults inside, which OpenCV fills with invented pixels; False for other files.
+
+    Raises:
+        InputFileError: it cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    if not data.startswith(JPEG_START):
+        return False
+    strict = av.CodecContext.create("mjpeg", "r")
+    strict.options = {"err_detect": "explode"}
+    try:
+        strict.decode(av.Packet(data))
+        strict.decode(None)
+    except av.error.InvalidDataError:
+        return True
+    except (av.error.FFmpegError, ValueError):  # a kind of JPEG that FFmpeg does not know
+        return False
+    return False
 
 
 def _decode(data: UInt8Array) -> UInt8Array | None:

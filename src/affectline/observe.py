@@ -119,9 +119,7 @@ class Observer:
         ):
             yield from self._run(applied(self._express, marked, permit), submit)
 
-    def _marking(
-        self, prepared: Iterable[Seen], depth: int, permit: Permit
-    ) -> AbstractContextManager[Iterable[Seen]]:
+    def _marking(self, prepared: Iterable[Seen], depth: int, permit: Permit) -> AbstractContextManager[Iterable[Seen]]:
         """Find landmarks in a thread of its own; without any to find, handing frames on would only cost time."""
         marked = applied(self._mark, prepared, permit)
         return nullcontext(marked) if self._reader is None else in_background(marked, depth)

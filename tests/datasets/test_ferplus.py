@@ -98,3 +98,19 @@ class TestFile:
         np.savez(tmp_path / "part.npz", train_x=np.zeros((1, 48, 48), np.uint8))
         with pytest.raises(InputFileError, match="train_v"):
             load_ferplus(tmp_path / "part.npz")
+
+    @pytest.mark.parametrize("kind", ["empty", "one array", "damaged"])
+    def test_refuses_files_that_are_none(self, kind: str, tmp_path: Path) -> None:
+        path = tmp_path / "f.npz"
+        if kind == "empty":
+            path.touch()
+        elif kind == "one array":
+            with path.open("wb") as file:
+                np.save(file, np.zeros(3))
+        else:
+            np.savez_compressed(path, train_x=np.random.default_rng(0).integers(0, 255, 9999))
+            content = bytearray(path.read_bytes())
+            content[200:900] = bytes(700)
+            path.write_bytes(content)
+        with pytest.raises(InputFileError, match=r"f\.npz cannot be read as FER"):
+            load_ferplus(path)

@@ -17,7 +17,7 @@ from affectline.extract import ExtractOptions, extract_all, find_sources, load_e
 from affectline.faces.crops import crop_face
 from affectline.features import CropKind
 from affectline.features.store import FeatureStore
-from affectline.images import read_image
+from affectline.images import is_damaged, read_image
 from affectline.labels import Task
 from affectline.records import CropPolicy
 from faces_on_video import write_video
@@ -122,6 +122,46 @@ def test_bad_pictures_are_left_out_counted_and_named(root: Path) -> None:
     assert steps[-1] == (6, 6)
 
 
+def damaged(jpeg: bytes) -> dict[str, bytes]:
+    """Files that begin and end as they should."""
+    scan = jpeg.rindex(b"\xff\xda")
+    third = (len(jpeg) - scan) // 3
+    start, stop = scan + third, scan + 2 * third
+    noise = np.random.default_rng(0).integers(0, 255, third).astype(np.uint8).tobytes()
+    return {
+        "zeroed": jpeg[:start] + bytes(third) + jpeg[stop:],
+        "random": jpeg[:start] + noise + jpeg[stop:],
+        "half": jpeg[:start] + b"\xff\xd9",
+    }
+
+
+def test_jpegs_with_faults_inside_are_left_out(root: Path) -> None:
+    train, _ = load_crops(Task.EXPR, CropOptions(root))
+    rng = np.random.default_rng(1)
+    for path in train.files:
+        smooth = cv2.resize(rng.integers(0, 255, (12, 12, 3)).astype(np.uint8), (112, 112))
+        cv2.imwrite(str(path), smooth)
+    assert usable(train)[1] == ()
+    for path, content in zip(train.files, damaged(train.files[0].read_bytes()).values(), strict=False):
+        path.write_bytes(content)
+    good, bad = usable(train)
+    assert len(good) == len(train) - 3
+    assert all("the JPEG is damaged; copy it again" in words for words in bad)
+    assert [words.split(": ")[0] for words in bad] == [str(path) for path in train.files[:3]]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 2], [cv2.IMWRITE_JPEG_OPTIMIZE, 1]],
+    ids=["progressive", "restarts", "optimised"],
+)
+@pytest.mark.parametrize("shape", [(50, 37, 3), (50, 37)], ids=["colour", "grey"])
+def test_whole_jpegs_of_all_kinds_are_whole(options: list[int], shape: tuple[int, ...], tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "a.jpg"), noise, options)
+    assert not is_damaged(tmp_path / "a.jpg")
+
+
 def test_nothing_usable_is_an_error(root: Path) -> None:
     _, valid = load_crops(Task.EXPR, CropOptions(root))
     for path in valid.files:
@@ -154,10 +194,8 @@ class TestOwnLabels:
     def test_crops_are_what_analyze_would_cut(self, made: Path, tmp_path: Path) -> None:
         policy = CropPolicy(margin=0.2, square=True)
         found = cut_crops(self.data(made), made / "videos", policy, tmp_path)
-        assert [path.relative_to(tmp_path).as_posix() for path in found.files] == [
-            "one_track1/00004.jpg",
-            "one_track1/00011.jpg",
-        ]
+        names = [path.relative_to(tmp_path).as_posix() for path in found.files]
+        assert [re.sub("-[0-9a-f]{8}", "", name) for name in names] == ["one_track1/00004.jpg", "one_track1/00011.jpg"]
         np.testing.assert_array_equal(found.target, np.float32([[0.5, 0.1], [0.25, -0.5]]))
         (entry,) = [entry for entry in FeatureStore(made / "store").entries if entry.video == "one"]
         table = FeatureStore(made / "store").open(entry.digest, CropKind.DETECTED, "one")
@@ -172,6 +210,9 @@ class TestOwnLabels:
         again = cut_crops(self.data(made), made / "videos", policy, tmp_path)
         assert again.files == found.files
         assert again.files[0].stat().st_mtime_ns == written
+        otherwise = cut_crops(self.data(made), made / "videos", CropPolicy(), tmp_path)
+        assert not set(otherwise.files) & set(found.files)
+        assert read_image(otherwise.files[0]).shape != read_image(found.files[0]).shape
 
     def test_another_video_of_the_name_is_refused(self, made: Path, tmp_path: Path, demo_clip: Path) -> None:
         write_video(tmp_path / "one.mp4", [frame.rgb for frame in read_frames(demo_clip, Sampling(end_s=0.5))])

@@ -72,3 +72,17 @@ def test_hosts_that_a_request_may_name(tmp_path: Path) -> None:
     shared = ServiceSettings(tmp_path, host="0.0.0.0", token=LONG, allowed_hosts=("lab.example",))  # noqa: S104
     assert [shared.allows_host(name) for name in ("lab.example", "192.168.1.5", "fe80::1")] == [True] * 3
     assert not shared.allows_host("evil.example")
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("::1", "http://[::1]:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),  # noqa: S104 - browsers need not open that address
+        ("::", "http://[::1]:8000"),
+        ("lab.example", "http://lab.example:8000"),
+    ],
+)
+def test_the_address_that_is_shown_can_be_opened(tmp_path: Path, host: str, url: str) -> None:
+    assert ServiceSettings(tmp_path, host=host, token=LONG).url(8000) == url

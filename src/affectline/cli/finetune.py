@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from affectline.training.start import Start
     from affectline.training.task_recipe import OwnCrops
 
-FERPLUS = "ferplus"
-TASKS = ("expr", "va", "au", FERPLUS)
+EXPR, FERPLUS = "expr", "ferplus"
+TASKS = (EXPR, "va", "au", FERPLUS)
 STATE_NAME = "state.safetensors"
 TASK_PATIENCE = 5
 """Epochs without a better score: few videos are soon known by heart. FER+ is trained for all its epochs."""
@@ -88,6 +88,8 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
         _train_on_ferplus(data, start, params, tuple(teacher or ()), int8, session)
     else:
         _refuse(which, {"--teacher": teacher})
+        if which != EXPR:
+            _refuse(which, {"--label-smoothing": label_smoothing, "--class-weights": class_weights})
         _train_on_task(which, _source(places, every), start, params, (int8, allow_empty_classes), session)
 
 
@@ -105,7 +107,7 @@ def _params(task: str, typed: Mapping[str, object]) -> FinetuneParams:
     from affectline.training.finetune_params import FinetuneParams
 
     is_ferplus = task == FERPLUS
-    usual = {"class_weights": not is_ferplus, "patience": 0 if is_ferplus else TASK_PATIENCE}
+    usual = {"class_weights": task == EXPR, "patience": 0 if is_ferplus else TASK_PATIENCE}
     chosen = {name: value for name, value in typed.items() if value is not None}
     return FinetuneParams(**{**usual, **chosen})  # type: ignore[arg-type]  # it checks each value
 

@@ -103,7 +103,8 @@ def _run(settings: ServiceSettings, log_level: str, made: str | None) -> None:
         ) from error
 
     def on_ready(url: str) -> None:
-        typer.echo(f"affectline serves {url}  (analyses are kept in {settings.folder}; Ctrl-C stops)")
+        others = ", and every other address of this machine," if settings.is_on_all_addresses else ""
+        typer.echo(f"affectline serves {url}{others}  (analyses are kept in {settings.folder}; Ctrl-C stops)")
         if made is not None:
             typer.echo(f"token: {made}")
 

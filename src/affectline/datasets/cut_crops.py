@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ MAX_SIDE: Final = 512
 """Pixels: larger crops are reduced; no network here sees more."""
 
 JPEG_QUALITY: Final = 95
+_DIGITS: Final = 8
 
 
 def cut_crops(
@@ -49,7 +51,7 @@ def cut_crops(
         raise InputFileError(f"there is no folder {videos}; give the folder of the labelled videos")
     files: list[Path] = []
     for number, (video, sequences) in enumerate(_by_video(data.sequences).items(), start=1):
-        wanted = {sequence: _places(sequence, out) for sequence in sequences}
+        wanted = {sequence: _places(sequence, policy, out) for sequence in sequences}
         if not all(place.is_file() for places in wanted.values() for place in places):
             _cut(_checked_video(video, sequences[0], videos), wanted, policy)
         files += [place for sequence in sequences for place in wanted[sequence]]
@@ -77,10 +79,16 @@ def _table(sequence: LabelledSequence) -> FeatureTable:
     return next(iter(sequence.tables.values()))
 
 
-def _places(sequence: LabelledSequence, out: Path) -> list[Path]:
+def _places(sequence: LabelledSequence, policy: CropPolicy, out: Path) -> list[Path]:
+    """Return where the crops of a sequence lie; cut otherwise, or from another video or box, they lie elsewhere."""
     table, rows = _table(sequence), sequence.labelled_rows
     tracks, frames = table.track_id[rows].tolist(), table.frame[rows].tolist()
-    return [place_of(out, table.info.video, track, frame) for track, frame in zip(tracks, frames, strict=True)]
+    kept = []
+    for track, frame, box in zip(tracks, frames, table.box_xyxy[rows], strict=True):
+        what = hashlib.sha256(repr((policy, table.info.source, box.tolist())).encode()).hexdigest()[:_DIGITS]
+        place = place_of(out, table.info.video, track, frame)
+        kept.append(place.with_name(f"{place.stem}-{what}{place.suffix}"))
+    return kept
 
 
 def _checked_video(video: str, sequence: LabelledSequence, videos: Path) -> Path:

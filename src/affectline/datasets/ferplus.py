@@ -7,6 +7,7 @@ ICMI; the evaluation is that of the authors' reference code (FERPlus on GitHub).
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ def load_ferplus(path: Path) -> Mapping[str, FerPlusSplit]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: np.asarray(arrays[name]) for split in SPLITS for name in (f"{split}_x", f"{split}_v")}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, TypeError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InputFileError(
             f"{path} cannot be read as FER+: {error}; it must be an NPZ file with the arrays "
             f"{', '.join(f'{split}_x, {split}_v' for split in SPLITS)}"

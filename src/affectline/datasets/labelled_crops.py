@@ -17,7 +17,7 @@ from affectline.datasets.annotations import read_annotation
 from affectline.datasets.labelled import TRAIN, VALIDATION
 from affectline.datasets.layout import CROP_FOLDERS, crop_name, frame_of_crop, group_of
 from affectline.errors import InputError, InputFileError
-from affectline.images import read_image
+from affectline.images import is_damaged, read_image
 from affectline.labels import Task
 from affectline.progress import ProgressHook, ignore_progress
 
@@ -173,6 +173,8 @@ def _faults(files: Sequence[Path]) -> list[str | None]:
 def _fault(file: Path) -> str | None:
     try:
         height, width, _ = read_image(file).shape
+        if is_damaged(file):
+            return f"{file}: the JPEG is damaged; copy it again"
     except InputFileError as error:
         return str(error)
     if min(height, width) < MIN_SIDE:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from affectline.backbones import Backbone
 from affectline.datasets.labelled_crops import LabelledCrops
+from affectline.evaluation.calibration import calibration_error
 from affectline.evaluation.sequence_scores import decide
 from affectline.heads.pretrained import own_scores
 from affectline.images import read_image
@@ -31,12 +32,14 @@ class CropEvaluation:
         videos: how many there are.
         interval: 95 % bootstrap interval of the official score over videos; None with fewer than `MIN_GROUPS`.
         label_intervals: likewise of each label's CCC or F1, in the order of the labels; empty where there is none.
+        calibration_error: expected, in 15 bins; of expressions, None for other tasks.
     """
 
     report: Report
     videos: int
     interval: Interval | None
     label_intervals: tuple[Interval, ...]
+    calibration_error: float | None = None
 
 
 def evaluate_crops(backbone: Backbone, crops: LabelledCrops) -> CropEvaluation:
@@ -52,7 +55,10 @@ def evaluate_crops(backbone: Backbone, crops: LabelledCrops) -> CropEvaluation:
     scores = np.concatenate(parts)
     if crops.task is Task.AU:
         scores = scores[:, [Task.AU.official_labels.index(label) for label in crops.labels]]
-    return judge(crops, scores)
+    found = judge(crops, scores)
+    if crops.task is not Task.EXPR:
+        return found
+    return replace(found, calibration_error=calibration_error(scores, np.asarray(crops.target, np.int64)))
 
 
 def judge(crops: LabelledCrops, scores: NDArray[np.floating]) -> CropEvaluation:

@@ -65,7 +65,7 @@ def serve(settings: ServiceSettings, on_ready: Callable[[str], None], log_level:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
-        on_ready(_url(settings.host, listener))
+        on_ready(settings.url(listener.getsockname()[1]))
         server.run(sockets=[listener])
     if not server.started:
         raise OutputError(f"the service could not start in {settings.folder}; the log above tells why")
@@ -102,11 +102,6 @@ def _listen(host: str, port: int) -> socket.socket:
             f"cannot listen on {host}, port {port}: {error.strerror}; choose another --port (0 takes a free one)"
         ) from error
     return listener
-
-
-def _url(host: str, listener: socket.socket) -> str:
-    port = listener.getsockname()[1]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _log_config(level: str) -> dict[str, object]:

@@ -181,7 +181,17 @@ class ServiceSettings:
         """
         if name in LOOPBACK_NAMES or name == self.host.lower() or name in self.allowed_hosts:
             return True
-        return self.token is not None and _is_unspecified(self.host) and _is_address(name)
+        return self.token is not None and self.is_on_all_addresses and _is_address(name)
+
+    @property
+    def is_on_all_addresses(self) -> bool:
+        """Whether the service listens on every address of the machine, as with 0.0.0.0 or ::."""
+        return _is_unspecified(self.host)
+
+    def url(self, port: int) -> str:
+        """Return where a browser on this machine finds the service, which listens on this port."""
+        host = ("::1" if ":" in self.host else "127.0.0.1") if self.is_on_all_addresses else self.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def is_loopback(host: str) -> bool:

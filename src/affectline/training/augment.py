@@ -23,8 +23,8 @@ class AugmentParams:
         shear: the largest shear.
         shift: the largest move.
         corner: how far each corner may go on its own: a head turned up to some 30 degrees is seen in perspective.
-        light: standard deviation of the logarithms of gamma and contrast, and of brightness: skin from dark to light,
-            lamps and shadows.
+        light: standard deviation of the logarithms of gamma and contrast, and half its square that of brightness: skin
+            from dark to light, lamps and shadows.
         colour: the largest share by which a channel becomes stronger or weaker (colour pictures only).
         grey: probability that a colour picture loses its colours: black-and-white film, infrared cameras.
         coarse: probability of a picture that was smaller or blurred.

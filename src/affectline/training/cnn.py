@@ -24,6 +24,8 @@ IMAGENET_STARTS: Final[Mapping[str, str]] = {"tf_efficientnet_lite0": "efficient
 
 _SHOWN: Final = 3
 CLASSIFIER: Final = "classifier."
+_TRUNK: Final = "trunk."
+_PROBE_SIDE: Final = 64
 
 
 class FaceNetwork(nn.Module):
@@ -37,7 +39,7 @@ class FaceNetwork(nn.Module):
         hidden: width of a hidden layer between embedding and outputs, with ReLU; 0 for none.
 
     Raises:
-        InputError: timm has no such architecture.
+        InputError: timm has no such architecture, or it takes no pictures of any size.
     """
 
     def __init__(self, arch: str, n_outputs: int, drop: float = 0.0, drop_path: float = 0.0, hidden: int = 0) -> None:
@@ -46,9 +48,9 @@ class FaceNetwork(nn.Module):
             near = ", ".join(timm.list_models(f"*{arch.rsplit('_', 1)[-1]}*")[:5]) or "none alike"
             raise InputError(f"timm {timm.__version__} has no architecture {arch!r}; there are {near}")
         self.arch = arch
-        self.trunk = timm.create_model(arch, pretrained=False, num_classes=0, drop_path_rate=drop_path)
+        self.trunk, width = _trunk(arch, drop_path)
         self.drop = nn.Dropout(drop)
-        widths = (self.trunk.num_features, *((hidden,) if hidden else ()), n_outputs)
+        widths = (width, *((hidden,) if hidden else ()), n_outputs)
         layers: list[nn.Module] = [nn.Linear(before, after) for before, after in pairwise(widths)]
         self.classifier = nn.Sequential(layers[0], nn.ReLU(), layers[1]) if hidden else layers[0]
 
@@ -63,14 +65,33 @@ class FaceNetwork(nn.Module):
         return [layer for layer in self.classifier.modules() if isinstance(layer, nn.Linear)]
 
 
-def load_start(network: FaceNetwork, arch: str, start: str | Path, *, offline: bool = False) -> None:
+def _trunk(arch: str, drop_path: float) -> tuple[nn.Module, int]:
+    """Return the network before the last layer, and the width of what it gives."""
+    try:
+        trunk = timm.create_model(arch, pretrained=False, num_classes=0, drop_path_rate=drop_path).eval()
+        with torch.inference_mode():
+            embedding = trunk(torch.zeros(1, 3, _PROBE_SIDE, _PROBE_SIDE))
+    except (TypeError, RuntimeError, AssertionError, ValueError) as error:
+        raise InputError(
+            f"{arch} cannot be trained here: it must be a convolutional network that takes pictures of any size, and "
+            f"have stochastic depth ({str(error).splitlines()[0]}); such are the EfficientNets, MobileNets and ResNets"
+        ) from error
+    if embedding.ndim != 2:  # noqa: PLR2004 - pictures, features
+        raise InputError(f"{arch} gives {tuple(embedding.shape)} for a picture, no embedding; choose another --arch")
+    return trunk.train(), int(embedding.shape[1])
+
+
+def load_start(
+    network: FaceNetwork, arch: str, start: str | Path, *, with_last: bool = True, offline: bool = False
+) -> None:
     """Put the weights into a network with which training begins.
 
     Args:
         network: of this architecture.
         arch: its name.
-        start: `imagenet`, or a safetensors file with the weights of a `FaceNetwork`. Layers behind the
-            embedding that are others are left out.
+        start: `imagenet`, or a safetensors file with the weights of a `FaceNetwork`, or with those of timm's own
+            network.
+        with_last: the layers behind the embedding too, where the file has such.
         offline: never use the network.
 
     Raises:
@@ -79,14 +100,23 @@ def load_start(network: FaceNetwork, arch: str, start: str | Path, *, offline: b
         InputFileError: the file cannot be read.
         ModelFileError: it is of another architecture; the first tensors that differ are named.
     """
-    weights = _imagenet(network, arch, offline) if start == IMAGENET else read_weights(Path(start))[0]
+    weights = _imagenet(network, arch, offline) if start == IMAGENET else _named(read_weights(Path(start))[0], network)
     own = network.state_dict()
     last = {name for name in own if name.startswith(CLASSIFIER)}
     given = {name for name in weights if name.startswith(CLASSIFIER)}
-    if given != last or any(weights[name].shape != own[name].shape for name in last):
+    if not with_last or given != last or any(weights[name].shape != own[name].shape for name in last):
         weights = {name: weight for name, weight in weights.items() if name not in given}
     _check(weights, own, last, f"{start} is no start for {arch}")
     network.load_state_dict({**own, **weights})
+
+
+def _named(weights: dict[str, Tensor], network: FaceNetwork) -> dict[str, Tensor]:
+    """Return weights by the names of a `FaceNetwork`; those of timm lack the first part, and end with classes."""
+    if any(name.startswith(_TRUNK) for name in weights):
+        return weights
+    known = timm.get_pretrained_cfg(network.arch)
+    last = "classifier" if known is None else known.classifier
+    return {f"{_TRUNK}{name}": weight for name, weight in weights.items() if not name.startswith(f"{last}.")}
 
 
 def _check(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], optional: set[str], what: str) -> None:

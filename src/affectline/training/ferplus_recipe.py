@@ -9,7 +9,7 @@ from typing import Final
 
 import torch
 
-from affectline.backbones import BACKBONES, load_backbone
+from affectline.backbones import BACKBONES, DEFAULT_BACKBONE, load_backbone
 from affectline.backbones.spec import BackboneSpec, Interpolation, ResizeStep
 from affectline.datasets.ferplus import SIZE, FerPlusSplit, load_ferplus
 from affectline.errors import InputError
@@ -58,7 +58,7 @@ class FerPlusRecipe:
     """
 
     data: Path
-    name: str = "lite0_ferplus"
+    name: str
     start: Start = field(default_factory=Start)
     params: FinetuneParams = field(default_factory=FinetuneParams)
     teachers: tuple[Path, ...] = ()
@@ -74,13 +74,14 @@ class FerPlusRecipe:
     @property
     def size(self) -> int:
         """Side of the network's input, pixels."""
-        return self.start.size or DEFAULT_SIZE
+        about = self.start.about()
+        return self.start.size or (DEFAULT_SIZE if about is None else about.spec.size)
 
     @property
     def spec(self) -> BackboneSpec:
         """How the network is fed: grey, by way of the photographs' 48 pixels."""
         return replace(
-            BACKBONES["lite0_ferplus"],
+            BACKBONES[DEFAULT_BACKBONE],
             name=self.name,
             size=self.size,
             resize=(ResizeStep(Interpolation.AREA, SIZE), ResizeStep(Interpolation.LINEAR, self.size)),
@@ -134,11 +135,12 @@ def train_on_ferplus(recipe: FerPlusRecipe, out: Path, run: FinetuneRun) -> FerP
     """
     make_folder(out)
     splits = load_ferplus(recipe.data)
-    params, spec = recipe.params, recipe.spec
+    params, spec = recipe.params if recipe.teachers else replace(recipe.params, teach=0.0), recipe.spec
     torch.manual_seed(params.seed)
     network = FaceNetwork(params.arch, len(FERPLUS_8), params.drop, params.drop_path)
     train, valid = (FerPlusPictures.of(splits[name]) for name in ("train", "valid"))
-    load_first_weights(network, params.arch, recipe.start, partial(calibration_inputs, train, spec))
+    labels = tuple(label.value for label in FERPLUS_8)
+    load_first_weights(network, recipe.start, labels, partial(calibration_inputs, train, spec))
     teachers = Teachers(recipe.teachers, spec, FERPLUS_8) if recipe.teachers else None
     aim = "shares of votes" if teachers is None else f"shares of votes, taught by {', '.join(teachers.digests)}"
     loss = make_share_loss(train.targets, params.label_smoothing, params.class_weights)

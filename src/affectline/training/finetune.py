@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ _MIXUP: Final = 1
 
 CHECKPOINT_MINUTES: Final = 8.0
 FEWEST: Final = 2
+_LOOKED_AT: Final = 3
 
 Scorer = Callable[[FloatArray], float]
 """Gives the validation score of the network's outputs (n, K) for the validation pictures; more is better."""
@@ -150,7 +152,7 @@ def finetune(
         run: checkpoints and hooks.
 
     Raises:
-        InputError: there are fewer than two pictures, or there is no such device.
+        InputError: there are fewer than two pictures, there is no such device, or the loss is no number any more.
         ResumeError: the checkpoint is damaged, or of another run.
         OutputError: the checkpoint cannot be written.
     """
@@ -188,7 +190,8 @@ class _Trainer:
         """Return a digest of what the run depends on."""
         facts = (asdict(self._params), asdict(self._spec), torch.__version__, len(self._train), self._data.aim)
         text = hashlib.sha256(repr(facts).encode())
-        for array in (self._train.targets, self._data.valid.targets, *(self._train.picture(n) for n in range(3))):
+        some = range(min(_LOOKED_AT, len(self._train)))
+        for array in (self._train.targets, self._data.valid.targets, *(self._train.picture(n) for n in some)):
             text.update(np.ascontiguousarray(array).tobytes())
         for tensor in self._mean.values():
             text.update(tensor.cpu().contiguous().numpy().tobytes())
@@ -217,7 +220,8 @@ class _Trainer:
                     seconds=before_s + now_s - begun_s,
                 )
                 run.on_progress(self._done(), self._params.epochs * self._steps)
-                if now_s - saved_s > 60 * run.minutes and self.place.step < self._steps:
+                # The last step of an epoch too: scoring may take long.
+                if now_s - saved_s > 60 * run.minutes:
                     self._save(run)
                     saved_s = now_s
         self._finish_epoch(before_s + time.monotonic() - begun_s)
@@ -287,6 +291,11 @@ class _Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = self._rate(done)
         loss = self._backward(pictures, targets)
+        if not math.isfinite(loss):
+            raise InputError(
+                f"the loss became {loss} in step {done + 1} of {self._params.epochs * self._steps}: training diverged; "
+                f"use a --learning-rate below {self._params.learning_rate:g}"
+            )
         if self._params.sam:
             moved = climb(self._weights, self._params.sam)
             self._backward(pictures, targets)

@@ -92,8 +92,10 @@ def make_loss(task: Task, target: NDArray[np.generic], n_labels: int) -> Loss:
     on, off = (_half_over(part) for part in (share, 1.0 - share))
 
     def weighted(outputs: Tensor, flags: Tensor) -> Tensor:
-        weight = torch.where(flags > 0, on.to(flags.device), off.to(flags.device))
-        return functional.binary_cross_entropy_with_logits(outputs, flags, weight=weight)
+        # Flags lie between 0 and 1 where pictures are mixed.
+        present = flags * on.to(flags.device) * functional.logsigmoid(outputs)
+        absent = (1.0 - flags) * off.to(flags.device) * functional.logsigmoid(-outputs)
+        return -(present + absent).mean()
 
     return weighted
 

@@ -89,7 +89,7 @@ def write_card(path: Path, card: Card) -> None:
 
 ## Recipe
 
-{_recipe(card.params)}
+{_recipe(card)}
 
 ## Limits
 
@@ -138,7 +138,8 @@ def task_figures(found: CropEvaluation) -> str:
     column = "ccc" if report.task is Task.VA else "f1"
     reach = "" if found.interval is None else f", 95 % interval over videos {_reach(found.interval)}"
     lines = [
-        f"{report.frames} pictures of {found.videos} videos, one by one, without smoothing: P {report.p:.4f}{reach}.",
+        f"{report.frames} pictures of {found.videos} videos, one by one, without smoothing: P {report.p:.4f}{reach}."
+        f"{_calibration(found)}",
         "",
         f"| label | {column.upper()} | 95 % interval | pictures |",
         "|---|---|---|---|",
@@ -150,10 +151,17 @@ def task_figures(found: CropEvaluation) -> str:
     return "\n".join(lines)
 
 
+def _calibration(found: CropEvaluation) -> str:
+    error = found.calibration_error
+    return "" if error is None else f" Expected calibration error {error:.2%}, on what the temperature was fitted to."
+
+
 def _reach(interval: tuple[float, float]) -> str:
     return f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 
-def _recipe(params: FinetuneParams) -> str:
-    rows = "\n".join(f"| {name} | {value} |" for name, value in asdict(params).items())
+def _recipe(card: Card) -> str:
+    of_classes = ("label_smoothing", "class_weights")
+    told = {name: value for name, value in asdict(card.params).items() if card.spec.labels or name not in of_classes}
+    rows = "\n".join(f"| {name} | {value} |" for name, value in told.items())
     return f"| parameter | value |\n|---|---|\n{rows}"

@@ -14,6 +14,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from affectline.backbones.network import open_network
 from affectline.errors import ModelFileError
 from affectline.records import FloatArray
 from affectline.training.cnn import CLASSIFIER, FaceNetwork, mismatches, refuse_mismatch
@@ -22,22 +23,27 @@ ARCHITECTURE_KEY: Final = "architecture"
 """Of the metadata of a backbone file: the name of the timm architecture, for those who train on."""
 
 _BATCH: Final = 64
+_TOLERANCE: Final = 1e-3
+_SMALLEST: Final = 1e-12
+_SIDE: Final = 64
 _SMALLEST_VARIANCE: Final = 1e-6
 
 
-def copy_from_onnx(network: FaceNetwork, content: bytes, place: str) -> None:
+def copy_from_onnx(network: FaceNetwork, content: bytes, place: str, *, with_last: bool) -> None:
     """Give a network the weights of a backbone file that `export_backbone` wrote.
 
-    Batch normalisations become shifts that leave the network's outputs as the file's are; `settle` gives them the
-    statistics that training needs. Layers behind the embedding that are others are left out.
+    Batch normalisations become shifts that leave the network's embeddings as the file's are; `settle` gives them the
+    statistics that training needs.
 
     Args:
         network: of the file's architecture.
         content: the file.
         place: where it was found, for messages.
+        with_last: the layers behind the embedding too, where the file has such.
 
     Raises:
-        ModelFileError: it is of another architecture (the first tensors that differ are named), or not written here.
+        ModelFileError: it is of another architecture (the first tensors that differ are named), or not written here, or
+            has layers that cannot be read back.
     """
     graph = onnx.load_model_from_string(content).graph
     cast = {node.input[0]: node.output[0] for node in graph.node if node.op_type == "Cast"}
@@ -57,7 +63,8 @@ def copy_from_onnx(network: FaceNetwork, content: bytes, place: str) -> None:
             norm.bias.copy_(torch.from_numpy(given[f"{name}.weight_bias"]))
             nn.init.zeros_(_buffer(norm.running_mean))
             nn.init.constant_(_buffer(norm.running_var), 1.0 - norm.eps)
-        _copy_classifier(network, given)
+        _copy_others(network, given, {id(tensor) for tensor in wanted.values()}, with_last=with_last)
+    _check_embeddings(network, content, place)
 
 
 def convolutions_of(network: FaceNetwork) -> list[str]:
@@ -71,11 +78,32 @@ def architecture_of(content: bytes) -> str:
     return next((entry.value for entry in entries if entry.key == ARCHITECTURE_KEY), "")
 
 
-def _copy_classifier(network: FaceNetwork, given: dict[str, FloatArray]) -> None:
-    own = {name: tensor for name, tensor in network.named_parameters() if name.startswith(CLASSIFIER)}
-    if all(name in given and given[name].shape == tensor.shape for name, tensor in own.items()):
-        for name, tensor in own.items():
-            tensor.copy_(torch.from_numpy(given[name]))
+def _copy_others(network: FaceNetwork, given: dict[str, FloatArray], done: set[int], *, with_last: bool) -> None:
+    """Copy what no batch normalisation follows, such as squeeze and excitation, and the last layers if all fit."""
+    own = dict(network.named_parameters())
+    fitting = {name for name, tensor in own.items() if name in given and given[name].shape == tensor.shape}
+    last = {name for name in own if name.startswith(CLASSIFIER)}
+    wanted = fitting if with_last and last <= fitting else fitting - last
+    for name in wanted:
+        if id(own[name]) not in done:
+            own[name].copy_(torch.from_numpy(given[name]))
+
+
+def _check_embeddings(network: FaceNetwork, content: bytes, place: str) -> None:
+    """Raise ModelFileError unless the network gives the file's embeddings."""
+    session = open_network(content, place)
+    side = session.input_shape[-1] or _SIDE
+    pictures = np.random.default_rng(0).uniform(-1, 1, (2, 3, side, side)).astype(np.float32)
+    (expected,) = session.run(pictures, ("embedding",))
+    network.eval()
+    with torch.inference_mode():
+        found = network(torch.from_numpy(pictures))[0].numpy()
+    distance = float(np.abs(found - expected).max() / max(np.abs(expected).max(), _SMALLEST))
+    if not distance <= _TOLERANCE:
+        raise ModelFileError(
+            f"{place}: not all layers of {network.arch} can be read back from ONNX (embeddings differ by "
+            f"{distance:.2g} of the largest); begin with the weights.safetensors that lies beside it"
+        )
 
 
 def _pairs(network: FaceNetwork) -> list[tuple[nn.Conv2d, str, _BatchNorm]]:
@@ -90,7 +118,7 @@ def _pairs(network: FaceNetwork) -> list[tuple[nn.Conv2d, str, _BatchNorm]]:
     hooks = [module.register_forward_pre_hook(lambda one, _, name=name: note(name, one)) for name, module in named]
     network.eval()
     with torch.inference_mode():
-        network(torch.zeros(1, 3, 64, 64))
+        network(torch.zeros(1, 3, _SIDE, _SIDE))
     for hook in hooks:
         hook.remove()
     return [

@@ -12,12 +12,13 @@ import torch
 
 from affectline.assets import fetch
 from affectline.backbones import BACKBONES, load_backbone
+from affectline.backbones.files import INT8_SUFFIX
 from affectline.backbones.registry import MTCNN_CROP
 from affectline.backbones.spec import BackboneSpec, Colour, Form, Interpolation, ResizeStep
-from affectline.errors import InputError, ModelFileError
+from affectline.errors import InputError, ModelFileError, UnknownNameError
 from affectline.heads.head_file import load_head
 from affectline.heads.mlp import MlpHead
-from affectline.labels import ActionUnit, Expression, Task
+from affectline.labels import VALENCE_AROUSAL, ActionUnit, Expression, Task
 from affectline.records import FloatArray
 from affectline.training.cnn import IMAGENET, FaceNetwork, copy_head, load_start
 from affectline.training.finetune_params import FinetuneParams
@@ -59,13 +60,22 @@ class Start:
 
         Raises:
             InputFileError: they cannot be read.
+            UnknownNameError: there is neither such a file nor such a backbone.
+            ModelFileError: it is an 8-bit file.
         """
         if self.init == IMAGENET:
             return None
+        if str(self.init).endswith(INT8_SUFFIX):
+            raise ModelFileError(f"{self.init} is an 8-bit file, which cannot be trained; give the file it was made of")
         if self.is_backbone:
             backbone = load_backbone(self.init)
             return AboutWeights(architecture_of(self.read_backbone()), backbone.digest, backbone.spec)
-        return read_weights(Path(self.init))[1]
+        path = Path(self.init)
+        if path.name == str(self.init) and not path.suffix and not path.exists():
+            raise UnknownNameError(
+                f"{self.init} is neither a file nor one of {IMAGENET}, {', '.join(BACKBONES)}; check the spelling"
+            )
+        return read_weights(path)[1]
 
     def read_backbone(self) -> bytes:
         """Return the content of the backbone's file."""
@@ -89,14 +99,15 @@ def plan(start: Start, default_arch: str, name: str) -> tuple[str, BackboneSpec]
     arch = start.arch or (about.arch if about is not None else "") or default_arch
     if not timm.is_model(arch):
         raise InputError(f"timm {timm.__version__} has no architecture {arch!r}")
-    spec = _plain_spec(arch, name) if about is None else replace(about.spec, name=name)
+    begun = "ImageNet" if start.init == IMAGENET else f"{Path(start.init).name}, which does not say of what it was made"
+    spec = _plain_spec(arch, name, begun) if about is None else replace(about.spec, name=name)
     size = start.size or spec.size
     if size != spec.size:
         spec = replace(spec, size=size, resize=(ResizeStep(Interpolation.LINEAR, size),))
     return arch, replace(spec, colour=start.colour or spec.colour)
 
 
-def _plain_spec(arch: str, name: str) -> BackboneSpec:
+def _plain_spec(arch: str, name: str, training_data: str) -> BackboneSpec:
     known = timm.get_pretrained_cfg(arch)
     mean, std = ((0.5,) * 3, (0.5,) * 3) if known is None else (known.mean, known.std)
     return BackboneSpec(
@@ -111,7 +122,7 @@ def _plain_spec(arch: str, name: str) -> BackboneSpec:
         resize=(ResizeStep(Interpolation.LINEAR, DEFAULT_SIZE),),
         crop=MTCNN_CROP,
         temperature=1.0,
-        training_data="ImageNet",
+        training_data=training_data,
         licence="as its training data allow",
         version="1",
         source="affectline finetune",
@@ -155,19 +166,31 @@ def begin(
     head = None if start.head is None else _head(start, task, labels)
     hidden = 0 if head is None or len(head.layers) == 1 else len(head.layers[0].weight)
     network = FaceNetwork(params.arch, len(labels), params.drop, params.drop_path, hidden)
-    load_first_weights(network, params.arch, start, calibration)
+    load_first_weights(network, start, labels, calibration)
     if head is not None:
         copy_head(network, head)
     return network
 
 
-def load_first_weights(network: FaceNetwork, arch: str, start: Start, calibration: Callable[[], FloatArray]) -> None:
-    """Put the start's weights into a network; errors and arguments as `begin`."""
+def load_first_weights(
+    network: FaceNetwork, start: Start, labels: tuple[str, ...], calibration: Callable[[], FloatArray]
+) -> None:
+    """Put the start's weights into a network; errors and arguments as `begin`.
+
+    Layers behind the embedding come along if they give the same labels in the same order.
+    """
+    about = start.about()
+    with_last = about is not None and _labels_of(about.spec) == labels
     if not start.is_backbone:
-        load_start(network, arch, start.init)
+        load_start(network, network.arch, start.init, with_last=with_last)
         return
-    copy_from_onnx(network, start.read_backbone(), str(start.init))
+    copy_from_onnx(network, start.read_backbone(), str(start.init), with_last=with_last)
     settle(network, calibration())
+
+
+def _labels_of(spec: BackboneSpec) -> tuple[str, ...]:
+    values = VALENCE_AROUSAL if spec.has_valence_arousal else ()
+    return (*(one.value for one in spec.labels), *(one.value for one in spec.action_units), *values)
 
 
 def _head(start: Start, task: Task, labels: tuple[str, ...]) -> MlpHead:
@@ -180,6 +203,11 @@ def _head(start: Start, task: Task, labels: tuple[str, ...]) -> MlpHead:
         raise InputError(
             f"{path} gives {card.task.value} ({', '.join(card.labels)}); the labels are {task.value} "
             f"({', '.join(labels)})"
+        )
+    if len(card.backbones) != 1:
+        raise InputError(
+            f"{path} was trained on features of {' and '.join(ref.name for ref in card.backbones)}; only a head on one "
+            "backbone can go behind it"
         )
     about, (ref,) = start.about(), card.backbones
     if about is None or about.backbone != ref.digest:

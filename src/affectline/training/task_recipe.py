@@ -135,7 +135,7 @@ def train_on_task(
     """
     make_folder(out)
     arch, planned = plan(recipe.start, recipe.params.arch, recipe.name)
-    params = replace(recipe.params, arch=arch)
+    params = replace(recipe.params, arch=arch, teach=0.0)  # nobody teaches
     train, valid = _read(recipe, planned, out, on_reading, say)
     check_targets(train.task, train.labels, train.target, train.source, allow_empty=recipe.allow_empty)
     words = f"{planned.training_data}, then {train.source} ({len(train)} pictures)"
