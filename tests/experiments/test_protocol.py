@@ -150,3 +150,29 @@ def test_ablations_change_what_they_name() -> None:
         expected = fill_gaps_reversed(before.frame, before.values, before.frame_count)
         np.testing.assert_allclose(one.dense(Task.VA), expected, atol=1e-6)
         assert not np.allclose(one.dense(Task.VA), before.dense(Task.VA))
+
+
+def test_weights_for_fixed_thresholds_are_those_that_are_best_at_them() -> None:
+    """A head whose probabilities are too low is worth nothing at 0.5, however well it orders the frames."""
+    data = noisy_data(Task.AU, seed=6)
+    good = score_sequences(reading_head(Task.AU), data)
+    low = [replace(one, values=one.values * 0.3) for one in good]
+    noise = np.random.default_rng(0)
+    rough = [replace(one, values=np.clip(one.values + noise.normal(0, 0.15, one.values.shape), 0, 1)) for one in good]
+    which = row(Task.AU, heads=("a", "b"), smoothing="none", thresholds="fixed")
+    parts = prepared(which, [rough, low])
+    choice = choose(which, parts, data, QUICK)
+    found = p_of(data, apply(which, parts, choice).decisions)
+    steps = [(share / 10, 1 - share / 10) for share in range(11)]
+    every = [p_of(data, apply(which, parts, replace(choice, weights=weights)).decisions) for weights in steps]
+    assert found == pytest.approx(max(every), abs=0.01)
+
+
+def test_one_video_is_enough_for_a_blend() -> None:
+    data = noisy_data(Task.VA, seed=2, videos=1)
+    scores = score_sequences(reading_head(Task.VA), data)
+    which = row(Task.VA, heads=("a", "b"))
+    parts = prepared(which, [scores, [replace(one, values=one.values * 0.5) for one in scores]])
+    choice = choose(which, parts, data, QUICK)
+    assert len(choice.weights) == 2
+    assert cross_validated(which, parts, data, QUICK) is None

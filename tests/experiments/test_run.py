@@ -16,14 +16,15 @@ import pytest
 from affectline.datasets.synthetic.write import SynthOptions, write_synthetic
 from affectline.errors import InputError
 from affectline.experiments.curves import write_curves
-from affectline.experiments.data import ExperimentData, share_of
-from affectline.experiments.fitted import SCORES_NAME
+from affectline.experiments.data import ExperimentData, _digest, share_of, stopping_split
+from affectline.experiments.fitted import HEAD_NAME, SCORES_NAME
 from affectline.experiments.protocol import ProtocolOptions
 from affectline.experiments.recipes import chosen_rows, heads
 from affectline.experiments.results import RowResult
 from affectline.experiments.run import ExperimentOptions, Experiments
 from affectline.experiments.settings import ExperimentSettings, NetworkSettings, parse_settings
 from affectline.experiments.tables import Heading, write_tables
+from affectline.heads.head_file import load_head
 from affectline.progress import ignore_progress
 
 ROWS = ("va_mt_mlp_smooth", "va_both_mlp", "expr_b0_aligned", "expr_b0_logits", "au_b0_mlp_smooth", "expr_b0_cascade")
@@ -262,4 +263,107 @@ def test_what_cannot_be_run_is_said(make: Callable[[], object], message: str) ->
 
 
 def test_network_settings_are_the_defaults_that_the_manual_names() -> None:
-    assert NetworkSettings() == NetworkSettings("imagenet", 5000, 8, 5e-4, 96)
+    assert NetworkSettings() == NetworkSettings("imagenet", "", 5000, 8, 5e-4, 96)
+
+
+def test_videos_without_features_are_told(synthetic: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(synthetic, tmp_path / "set"))
+    valid = ExperimentData(data, data / "store").split(heads()["va_mt_pretrained"]).valid
+    names = sorted({one.video for one in valid.sequences})
+    for path in (data / "store").rglob(f"{names[0]}*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    results, _ = run(data, tmp_path / "out", ("va_mt_pretrained",))
+    (note,) = results["va_mt_pretrained"].notes
+    assert note == f"1 validation videos have no cropped features of the backbone mt and are left out ({names[0]})"
+    write_tables(tmp_path, results, Heading(True, "here"))
+    for name in ("results.md", "results.html", "results.csv"):
+        assert note in (tmp_path / name).read_text()
+
+
+def test_no_validation_video_has_a_say_in_a_head(synthetic: Path, tmp_path: Path) -> None:
+    """With other validation labels the head is the same, to the last bit; the row is another."""
+    rows = ("va_b0_mlp", "expr_b0_aligned")
+    run(synthetic, tmp_path / "one", rows)
+    data = Path(shutil.copytree(synthetic, tmp_path / "set"))
+    for task in ("VA", "EXPR"):
+        for path in sorted((data / "annotations").glob(f"{task}_*/Validation_Set/*.txt")):
+            head, *lines = path.read_text().splitlines()
+            path.write_text("\n".join([head, *reversed(lines)]) + "\n")
+    run(data, tmp_path / "other", rows)
+    for name in ("va_b0_mlp-seed0", "expr_b0_aligned-seed0"):
+        one, other = (load_head(tmp_path / place / "heads" / name / HEAD_NAME) for place in ("one", "other"))
+        for mine, theirs in zip(one.layers, other.layers, strict=True):
+            np.testing.assert_array_equal(mine.weight, theirs.weight)
+
+
+class Slower:
+    """A feature table of a video that was played at half the speed."""
+
+    def __init__(self, table) -> None:
+        self._table = table
+        self.time_s = table.time_s * 2
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __getattr__(self, name: str):
+        return getattr(self._table, name)
+
+
+def test_another_time_of_the_frames_is_other_data(synthetic: Path) -> None:
+    split = ExperimentData(synthetic, synthetic / "store").split(heads()["va_b0_mlp"])
+    first, *others = split.valid.sequences
+    slower = {name: Slower(table) for name, table in first.tables.items()}
+    changed = replace(split.valid, sequences=(replace(first, tables=slower), *others))
+    assert _digest([split.train, changed]) != _digest([split.train, split.valid])
+
+
+def test_a_head_that_failed_is_not_tried_again(
+    synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def broken(recipe, *_: object) -> None:
+        tried.append(recipe.name)
+        raise AssertionError("0 models found")
+
+    monkeypatch.setattr("affectline.experiments.run.fit", broken)
+    results, _ = run(synthetic, tmp_path / "out", ("va_b0_mlp", "va_b0_mlp_smooth"))
+    assert tried == ["va_b0_mlp"]
+    assert {result.error for result in results.values()} == {"AssertionError: 0 models found"}
+
+
+def test_a_row_that_was_broken_off_is_not_taken_for_an_older_one(
+    synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, rows = tmp_path / "out", ("va_b0_mlp_smooth",)
+    first, _ = run(synthetic, out, rows)
+    with monkeypatch.context() as patched:
+        patched.setattr("affectline.experiments.run.figures", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(synthetic, out, rows, protocol=replace(QUICK, radii=(0, 1)))
+    again, kept = run(synthetic, out, rows)
+    assert not kept["va_b0_mlp_smooth"]
+    assert replace(again["va_b0_mlp_smooth"], seconds=0) == replace(first["va_b0_mlp_smooth"], seconds=0)
+
+
+def test_a_head_without_parameters_takes_no_settings(synthetic: Path, tmp_path: Path) -> None:
+    settings = ExperimentSettings(own=parse_settings(["va_mt_pretrained.epochs=5"]))
+    results, _ = run(synthetic, tmp_path / "out", ("va_mt_pretrained",), settings=settings)
+    assert "va_mt_pretrained (pretrained) is not trained: it has no parameters" in results["va_mt_pretrained"].error
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 20])
+def test_an_eighth_of_the_training_videos_stops(synthetic: Path, count: int) -> None:
+    train = ExperimentData(synthetic, synthetic / "store").split(heads()["va_b0_mlp"]).train
+    groups = sorted({one.group for one in train.sequences})[:count]
+    some = replace(train, sequences=tuple(one for one in train.sequences if one.group in groups))
+    learned, stopping = stopping_split(some, 0)
+    if count < 4:
+        assert (learned, stopping) == (some, None)
+        return
+    assert stopping is not None
+    mine, theirs = ({one.group for one in part.sequences} for part in (learned, stopping))
+    assert not mine & theirs
+    assert mine | theirs == set(groups)
+    assert len(theirs) == max(1, count // 8)

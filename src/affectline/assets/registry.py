@@ -114,7 +114,21 @@ def _emotiefflib(name: str, git_blob: str) -> AssetSpec:
     )
 
 
+_FERPLUS: Final = "FER+: FER2013 photographs, collected from the web for research, with votes of ten people (MIT)"
+
 _SPECS: Final = (
+    AssetSpec(
+        name="mobilenet96_ferplus",
+        file_name="mobilenet96_ferplus.onnx",
+        kind=AssetKind.BACKBONE,
+        digest=Digest("sha256", "9a416289d6fe6db202037afc9abb1bf0407f173b7ea52258dfdaa4fcbf8c1ebf"),
+        size_bytes=7078834,
+        licence="Apache-2.0",
+        training_data=f"{_FERPLUS}; begun with weights that had learned from VGGFace2, photographs of celebrities that "
+        "were published for research",
+        source_page="https://github.com/microsoft/FERPlus",
+        embedded="data/mobilenet96_ferplus.onnx",
+    ),
     AssetSpec(
         name="lite0_ferplus",
         file_name="lite0_ferplus.onnx",
@@ -122,7 +136,7 @@ _SPECS: Final = (
         digest=Digest("sha256", "c60e95b3b3edda017a0b2f094eb948e0977341fc1d25b5df684e02b635cf1a3c"),
         size_bytes=8812661,
         licence="Apache-2.0",
-        training_data="FER+: FER2013 photographs, collected from the web for research, with votes of ten people (MIT)",
+        training_data=_FERPLUS,
         source_page="https://github.com/microsoft/FERPlus",
         embedded="data/lite0_ferplus.onnx",
     ),

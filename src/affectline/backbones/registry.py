@@ -49,31 +49,35 @@ def _emotieffnet(
     )
 
 
-_LITE0: Final = BackboneSpec(
-    name="lite0_ferplus",
-    form=Form.AFFECTLINE,
-    labels=FERPLUS_8,
-    has_valence_arousal=False,
-    size=96,
-    mean=_HALF,
-    std=_HALF,
-    colour=Colour.GREY,
-    # The photographs it learned from are 48 px wide: a sharper picture is something it has never seen.
-    resize=(ResizeStep(Interpolation.AREA, 48), ResizeStep(Interpolation.LINEAR, 96)),
-    # The photographs' side is 1.07 times the longer side of the reference box (docs/backbones.md).
-    crop=CropPolicy(margin=0.07, square=True),
-    temperature=0.755,  # fitted on the validation split (docs/backbones.md)
-    training_data=ASSETS["lite0_ferplus"].training_data,
-    licence=ASSETS["lite0_ferplus"].licence,
-    version="bootstrap-2",
-    source=ASSETS["lite0_ferplus"].source_page,
-)
+def _ferplus(name: str, version: str, temperature: float) -> BackboneSpec:
+    asset = ASSETS[name]
+    return BackboneSpec(
+        name=name,
+        form=Form.AFFECTLINE,
+        labels=FERPLUS_8,
+        has_valence_arousal=False,
+        size=96,
+        mean=_HALF,
+        std=_HALF,
+        colour=Colour.GREY,
+        # The photographs they learned from are 48 px wide: a sharper picture is something they have never seen.
+        resize=(ResizeStep(Interpolation.AREA, 48), ResizeStep(Interpolation.LINEAR, 96)),
+        # The photographs' side is 1.07 times the longer side of the reference box (docs/backbones.md).
+        crop=CropPolicy(margin=0.07, square=True),
+        temperature=temperature,  # fitted on the validation split (docs/models)
+        training_data=asset.training_data,
+        licence=asset.licence,
+        version=version,
+        source=asset.source_page,
+    )
+
 
 BACKBONES: Final[Mapping[str, BackboneSpec]] = MappingProxyType(
     {
         spec.name: spec
         for spec in (
-            _LITE0,
+            _ferplus("mobilenet96_ferplus", "1", 0.6512),
+            _ferplus("lite0_ferplus", "bootstrap-2", 0.755),
             _emotieffnet("enet_b0_8_best_vgaf", 224),
             _emotieffnet("enet_b0_8_best_afew", 224),
             _emotieffnet("enet_b0_8_va_mtl", 224, has_valence_arousal=True),
@@ -86,5 +90,5 @@ BACKBONES: Final[Mapping[str, BackboneSpec]] = MappingProxyType(
 )
 """Every backbone by its name. Sizes, labels and normalisation: EmotiEffLib 1.1.1, facial_analysis.py."""
 
-DEFAULT_BACKBONE: Final = "lite0_ferplus"
-"""The one that comes with affectline."""
+DEFAULT_BACKBONE: Final = "mobilenet96_ferplus"
+"""The one that is taken if nobody names another; it comes with affectline."""

@@ -14,13 +14,17 @@ INPUTS = Annotated[
 OUTPUT = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")]
 NETWORKS = Annotated[
     list[str] | None,
-    typer.Option("--backbone", help="Name (see `affectline models list`) or model file; again for another."),
+    typer.Option(
+        "--backbone",
+        help="Name (see `affectline models list`) or model file; again for another.",
+        show_default="mobilenet96_ferplus",
+    ),
 ]
 HEADS = Annotated[
     list[Path] | None,
     typer.Option("--head", metavar="FILE", help="Trained head (docs/training.md), at most one for each task."),
 ]
-DETECTOR = Annotated[str | None, typer.Option(help="blazeface, libfacedetection or yunet.")]
+DETECTOR = Annotated[str | None, typer.Option(help="blazeface, libfacedetection or yunet.", show_default="blazeface")]
 MAX_FACES = Annotated[int | None, typer.Option(min=1, help="Follow the N largest faces only.")]
 DETECT_EVERY = Annotated[
     str, typer.Option(metavar="N|auto", help="Search every N-th frame for faces, follow them in between.")

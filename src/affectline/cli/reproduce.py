@@ -115,6 +115,8 @@ def _show(progress: Progress, row: Row, result: RowResult, was_kept: bool) -> No
         )
         kept = ", kept" if was_kept else ""
         progress.say(f"{row.name}: {result.chosen.values[name]:.4f}{held_out}, {result.seconds:.0f} s{kept}")
+        for note in result.notes:
+            progress.say(f"{row.name}: note: {note}")
 
 
 def _listed() -> str:

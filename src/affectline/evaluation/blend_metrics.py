@@ -11,6 +11,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from affectline.evaluation.tuning import ThresholdRule
 from affectline.labels import Task
 from affectline.metrics.concordance import ccc_of_moments
 from affectline.metrics.counts import f1_of_counts
@@ -18,6 +19,7 @@ from affectline.records import FloatArray
 
 Sums = NDArray[np.float64]
 
+_FIXED: Final = 0.5
 _BINS: Final = 1000
 """Thresholds of action units that are tried while weights are compared; the final ones are exact."""
 
@@ -36,7 +38,12 @@ class BlendMetric(Protocol):
 
 
 def blend_metric(
-    task: Task, scores: FloatArray, truth: NDArray[np.generic], fold: NDArray[np.intp], n_folds: int
+    task: Task,
+    scores: FloatArray,
+    truth: NDArray[np.generic],
+    fold: NDArray[np.intp],
+    n_folds: int,
+    thresholds: ThresholdRule = "best",
 ) -> BlendMetric:
     """Return the metric of a task.
 
@@ -46,12 +53,13 @@ def blend_metric(
         truth: shape (n, K), or (n,) for EXPR.
         fold: shape (n,), from 0 to `n_folds` - 1.
         n_folds: how many.
+        thresholds: of action units: each the best one, or `fixed` at 0.5.
     """
     if task is Task.VA:
         return _Concordance(scores, truth, fold, n_folds)
     if task is Task.EXPR:
         return _MacroF1(scores, truth, fold, n_folds)
-    return _BestThresholdF1(scores, truth, fold, n_folds)
+    return (_FixedThresholdF1 if thresholds == "fixed" else _BestThresholdF1)(scores, truth, fold, n_folds)
 
 
 class _Concordance:
@@ -107,6 +115,25 @@ class _MacroF1:
 
     def score(self, decided: Sums) -> float:
         return float(f1_of_counts(np.diag(decided), decided.sum(axis=0), decided.sum(axis=1)).mean())
+
+
+class _FixedThresholdF1:
+    """Mean F1 with the threshold 0.5 for each unit."""
+
+    def __init__(self, scores: FloatArray, truth: NDArray[np.generic], fold: NDArray[np.intp], n_folds: int) -> None:
+        self._scores, self._truth = scores, truth.astype(np.bool_)
+        self._in_fold = [fold == number for number in range(n_folds)]
+
+    def sums(self, weights: NDArray[np.float64]) -> Sums:
+        is_on = np.tensordot(weights.astype(np.float32), self._scores, axes=1) >= _FIXED
+        counted = (is_on & self._truth, is_on, self._truth)
+        return np.array([[part[rows].sum(axis=0) for part in counted] for rows in self._in_fold], np.float64)
+
+    def decided(self, seen: Sums, unseen: Sums) -> Sums:
+        return unseen
+
+    def score(self, decided: Sums) -> float:
+        return float(f1_of_counts(*decided).mean())
 
 
 class _BestThresholdF1:

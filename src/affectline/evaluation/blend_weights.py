@@ -55,12 +55,14 @@ def find_weights(
         metric: of blends; its sums have `n_folds` rows.
         alone: likewise of each head alone, which may be smoothed otherwise.
         n_heads: one or more.
-        n_folds: two or more.
+        n_folds: two or more; with one nothing is held out, and only the weights are found.
         method: `grid` tries all weights in equal steps; `optimise` moves weight between heads as long as it helps.
         is_tested: whether the best head alone is taken where no blend beats it; else the weights that are best on all
             folds are.
     """
     search, search_alone = _Search(metric, n_heads, method), _Search(alone, n_heads, method)
+    if n_folds == 1:
+        return WeightsFound(search.best(np.ones(1, np.bool_)), float("nan"), (float("nan"),) * n_heads)
     part_p = tuple(search_alone.held_out(n_folds, _always(_alone(head, n_heads))) for head in range(n_heads))
     blend_p = search.held_out(n_folds, search.best)
     best_part = int(np.argmax(part_p))

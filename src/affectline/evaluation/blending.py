@@ -131,10 +131,11 @@ def choose_weights(
         options: how.
 
     Raises:
-        InputError: fewer than two videos.
+        InputError: fewer than two videos, where weights are tested on held-out ones.
     """
     groups = np.repeat([one.group for one in parts[0]], [len(one.truth) for one in parts[0]])
-    fold = deal_folds(groups, options.folds, options.seed)
+    is_alone = not options.is_tested and len(np.unique(groups)) == 1
+    fold = np.zeros(len(groups), np.intp) if is_alone else deal_folds(groups, options.folds, options.seed)
     n_folds = int(fold.max()) + 1
     step = 1 if data.task is Task.VA else max(1, len(fold) // _SEARCH_FRAMES)
     truth = np.concatenate([one.truth for one in parts[0]])[::step]
@@ -146,7 +147,8 @@ def choose_weights(
 
     def metric(filters: Sequence[Decision]) -> BlendMetric:
         smoothed = [labelled_scores(data.task, *pair)[::step] for pair in zip(parts, filters, strict=True)]
-        return blend_metric(data.task, np.stack(smoothed).astype(np.float32), truth, fold[::step], n_folds)
+        scores = np.stack(smoothed).astype(np.float32)
+        return blend_metric(data.task, scores, truth, fold[::step], n_folds, options.tune.thresholds)
 
     together = filter_of(mix_scores(parts, (1.0,) * len(parts)))
     alone = [filter_of(part) for part in parts]

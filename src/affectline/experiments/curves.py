@@ -88,6 +88,7 @@ def write_curves(
     paths = tuple(unit.folder / f"{figure.name}.svg" for figure in drawn)
     if unit.facts() is not None and all(path.is_file() for path in paths):
         return paths
+    unit.begin()
     curves = {name: _curve(experiments, rows_by_name()[name], result.choice) for name, result in shown.items()}
     for figure, rows in drawn.items():
         _write_csv(unit.folder / f"{figure.name}.csv", figure, rows, curves)

@@ -28,8 +28,12 @@ USUAL_BACKBONES: Final[Mapping[Role, tuple[str, ...]]] = {
 }
 """By role: the paper's backbone, then that of synthetic sets."""
 
+STOPPING_PART: Final = 8
+MIN_STOPPING_VIDEOS: Final = 4
+
 SYNTHETIC_NAME: Final = "synthetic.json"
 _ROWS_AT_ONCE: Final = 65_536
+_COMPARED: Final = (FeaturePart.LOGITS, FeaturePart.VALENCE_AROUSAL)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,15 +132,42 @@ def share_of(train: LabelledTables, share: float, seed: int) -> LabelledTables:
         share: above 0 and up to 1; at least two videos are kept.
         seed: of the order in which videos are taken.
     """
+    groups = _shuffled_groups(train, seed)
+    return _of_groups(train, groups[: max(2, round(share * len(groups)))])
+
+
+def stopping_split(train: LabelledTables, seed: int) -> tuple[LabelledTables, LabelledTables | None]:
+    """Return what a head learns from, and an eighth of the training videos that say when to stop.
+
+    So no validation video has a say in a head: what is chosen on those is chosen behind it. With fewer than
+    `MIN_STOPPING_VIDEOS` source videos there is nothing to spare, and training runs to its end.
+
+    Args:
+        train: any.
+        seed: of the choice of videos.
+    """
+    groups = _shuffled_groups(train, seed)
+    if len(groups) < MIN_STOPPING_VIDEOS:
+        return train, None
+    # The first ones are those of a share (`share_of`): the last ones stop.
+    spared = max(1, len(groups) // STOPPING_PART)
+    return _of_groups(train, groups[:-spared]), _of_groups(train, groups[-spared:])
+
+
+def _shuffled_groups(train: LabelledTables, seed: int) -> list[str]:
     groups = sorted({sequence.group for sequence in train.sequences})
-    order = np.random.default_rng(seed).permutation(len(groups))
-    wanted = max(2, round(share * len(groups)))
-    kept = {groups[number] for number in order[:wanted].tolist()}
+    return [groups[number] for number in np.random.default_rng(seed).permutation(len(groups)).tolist()]
+
+
+def _of_groups(train: LabelledTables, groups: Sequence[str]) -> LabelledTables:
+    kept = set(groups)
     return replace(train, sequences=tuple(one for one in train.sequences if one.group in kept))
 
 
 def _digest(parts: Sequence[LabelledTables]) -> str:
-    """Return 16 digits of a sha256 over labels, frames and logits: two extractions of one video rarely agree in these.
+    """Return 16 digits of a sha256 over labels, frames, times, logits, valence and arousal.
+
+    Two extractions of one video rarely agree in these.
 
     Embeddings are left out, since they are a hundred times as large; the backbone's own digest stands for them.
     """
@@ -148,7 +179,10 @@ def _digest(parts: Sequence[LabelledTables]) -> str:
             for name, table in sequence.tables.items():
                 digest.update(f"{name}{table.info.crop_kind.value}".encode())
                 digest.update(np.ascontiguousarray(table.frame).tobytes())
+                digest.update(np.ascontiguousarray(table.time_s).tobytes())
                 for start in range(0, len(table), _ROWS_AT_ONCE):
-                    part = table.features(slice(start, start + _ROWS_AT_ONCE), (FeaturePart.LOGITS,))
-                    digest.update(np.ascontiguousarray(part.logits).tobytes())
+                    wanted = _COMPARED if table.info.has_valence_arousal else _COMPARED[:1]
+                    part = table.features(slice(start, start + _ROWS_AT_ONCE), wanted)
+                    for column in (part.logits, part.valence, part.arousal):
+                        digest.update(b"" if column is None else np.ascontiguousarray(column).tobytes())
     return digest.hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,9 +16,9 @@ from safetensors.numpy import load_file, save
 from affectline import __version__
 from affectline.atomic_file import complete_file
 from affectline.datasets.labelled import LabelledSequence, LabelledTables
-from affectline.errors import InputFileError
+from affectline.errors import InputError, InputFileError, ResumeError
 from affectline.evaluation.sequence_scores import SequenceScores, score_sequences
-from affectline.experiments.data import ExperimentData, SplitData, share_of
+from affectline.experiments.data import ExperimentData, SplitData, share_of, stopping_split
 from affectline.experiments.network import crops_digest, network_scores
 from affectline.experiments.recipes import FINETUNED, HeadRecipe
 from affectline.experiments.settings import ExperimentSettings, NetworkSettings, with_settings
@@ -27,11 +28,13 @@ from affectline.heads.head_file import SavableHead, save_head
 from affectline.progress import ProgressHook, ignore_progress
 from affectline.training.automl import AutomlParams
 from affectline.training.epochs import RunOptions
-from affectline.training.trainers import ModelParams, default_model_params, make_trainer
+from affectline.training.examples import check_targets
+from affectline.training.trainers import PRETRAINED, ModelParams, default_model_params, make_trainer
 
 SCORES_NAME: Final = "scores.safetensors"
 HEAD_NAME: Final = "head.safetensors"
-VERSION: Final = 1
+_NAMED: Final = 3
+VERSION: Final = 2
 """Of what a kept prediction means; another number makes all anew."""
 
 
@@ -45,6 +48,7 @@ class Fitted:
         valid: the videos.
         scores: of each of their sequences, without adjustment.
         seconds: that training and scoring took, when it was done.
+        notes: what readers of its figures must know, in words.
     """
 
     recipe: HeadRecipe
@@ -52,6 +56,7 @@ class Fitted:
     valid: LabelledTables
     scores: tuple[SequenceScores, ...]
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 def fit(
@@ -79,21 +84,45 @@ def fit(
     params = _params(recipe, settings, seed)
     inputs = {"version": (VERSION, __version__), "recipe": recipe, "data": split.digest, "params": params}
     if recipe.model == FINETUNED:
-        inputs |= {"crops": crops_digest(data.folder)}
+        inputs |= {"crops": crops_digest(data.folder), "init": _init_digest(settings.network.init)}
     unit = Unit(folder / f"{recipe.name}-seed{seed}", inputs)
     facts = unit.facts()
     if facts is None:
         unit.begin()
         started_s = time.monotonic()
         if isinstance(params, NetworkSettings):
-            scores = network_scores(data.folder, split.valid, params, seed, unit, on_progress)
+            scores = network_scores(data.folder, split, params, seed, unit, on_progress)
         else:
-            scores = score_sequences(_train(recipe, split, params, unit, on_progress), split.valid)
+            scores = score_sequences(_trained(recipe, split, params, unit, on_progress), split.valid)
         _write_scores(unit.folder / SCORES_NAME, scores)
         facts = {"seconds": round(time.monotonic() - started_s, 2)}
         unit.finish(facts)
     scores = _read_scores(unit.folder / SCORES_NAME, split.valid.sequences)
-    return Fitted(recipe, unit.digest, split.valid, scores, float(str(facts["seconds"])))
+    return Fitted(recipe, unit.digest, split.valid, scores, float(str(facts["seconds"])), _notes(recipe, split))
+
+
+def _notes(recipe: HeadRecipe, split: SplitData) -> tuple[str, ...]:
+    """Return what is not as it should be with the data of a head."""
+    notes = [
+        f"{len(data.missing)} {which} videos have no {recipe.crops.value} features of the backbone {recipe.backbone} "
+        f"and are left out ({', '.join(data.missing[:_NAMED])}{', ...' if len(data.missing) > _NAMED else ''})"
+        for which, data in (("training", split.train), ("validation", split.valid))
+        if data.missing
+    ]
+    if recipe.model == PRETRAINED:
+        return tuple(notes)
+    train = split.train if recipe.share == 1 else share_of(split.train, recipe.share, 0)
+    target = np.concatenate([one.target for one in train.sequences])
+    try:
+        check_targets(train.task, train.labels, target, train.source, allow_empty=False)
+    except InputError as error:
+        notes.append(f"{recipe.name}: {str(error).partition(';')[0]}")
+    return tuple(notes)
+
+
+def _init_digest(init: str) -> str:
+    path = Path(init)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else init
 
 
 def _params(recipe: HeadRecipe, settings: ExperimentSettings, seed: int) -> ModelParams | NetworkSettings:
@@ -101,19 +130,29 @@ def _params(recipe: HeadRecipe, settings: ExperimentSettings, seed: int) -> Mode
         return with_settings(settings.network, recipe, settings.own)
     params = default_model_params(recipe.model, recipe.task, parse_parts(recipe.inputs) if recipe.inputs else None)
     if params is None:
+        if recipe.name in settings.own:
+            raise InputError(f"{recipe.name} ({recipe.model}) is not trained: it has no parameters that can be set")
         return None
     if isinstance(params, AutomlParams):
         params = replace(params, timeout_s=settings.automl_s)
+    else:
+        params = replace(params, allow_empty_classes=True)  # `_notes` tells of them
     return with_settings(replace(params, seed=seed), recipe, settings.own)
 
 
-def _train(
+def _trained(
     recipe: HeadRecipe, split: SplitData, params: ModelParams, unit: Unit, on_progress: ProgressHook
 ) -> SavableHead:
     run = RunOptions(unit.checkpoint, resume=True, on_progress=on_progress)
     seed = 0 if params is None else params.seed
     train = split.train if recipe.share == 1 else share_of(split.train, recipe.share, seed)
-    head = make_trainer(recipe.model, params, run).fit(train, split.valid)
+    learns_by_epochs = params is not None and not isinstance(params, AutomlParams)
+    learned, stopping = stopping_split(train, seed) if learns_by_epochs else (train, None)
+    try:
+        head = make_trainer(recipe.model, params, run).fit(learned, stopping)
+    except ResumeError:  # damaged, or of another version of what trains it
+        unit.checkpoint.unlink(missing_ok=True)
+        head = make_trainer(recipe.model, params, run).fit(learned, stopping)
     save_head(head, unit.folder / HEAD_NAME)
     return head
 

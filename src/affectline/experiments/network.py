@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from affectline.atomic_file import complete_file
 from affectline.backbones import Backbone, load_backbone
 from affectline.datasets.affwild2 import find_crops
 from affectline.datasets.labelled import LabelledSequence, LabelledTables
 from affectline.datasets.labelled_crops import CropOptions, load_crops
-from affectline.errors import InputFileError, MissingExtraError
+from affectline.errors import InputError, InputFileError, MissingExtraError, ResumeError
 from affectline.evaluation.sequence_scores import SequenceScores, frame_intervals_s
+from affectline.experiments.data import SplitData, stopping_split
 from affectline.experiments.settings import NetworkSettings
 from affectline.experiments.units import Unit
 from affectline.extract.crops import crop_features, crop_files
@@ -29,7 +32,7 @@ PATIENCE: Final = 4
 
 def network_scores(
     folder: Path,
-    valid: LabelledTables,
+    split: SplitData,
     settings: NetworkSettings,
     seed: int,
     unit: Unit,
@@ -39,7 +42,8 @@ def network_scores(
 
     Args:
         folder: the data set, with `cropped` pictures.
-        valid: the videos; frames and labels are taken from here, so that all heads are judged on the same.
+        split: the videos; frames and labels are taken from here, so that all heads are judged on the same. Some of the
+            training videos say when to stop.
         settings: how.
         seed: of new weights, and of the order and the changes of the pictures.
         unit: where it is kept.
@@ -49,8 +53,8 @@ def network_scores(
         MissingExtraError: what fine-tuning needs is not installed.
         AffectlineError: there are no crops, or they cannot be learned from.
     """
-    backbone = load_backbone(_trained(folder, valid, settings, seed, unit, on_progress))
-    crops = find_crops(folder, CROPS)
+    backbone = load_backbone(_trained(folder, split.train, settings, seed, unit, on_progress))
+    crops, valid = find_crops(folder, CROPS), split.valid
     intervals_s = frame_intervals_s(valid.sequences)
     return tuple(
         _scores(one, interval_s, crops, backbone) for one, interval_s in zip(valid.sequences, intervals_s, strict=True)
@@ -69,7 +73,7 @@ def crops_digest(folder: Path) -> str:
 
 
 def _trained(
-    folder: Path, valid: LabelledTables, settings: NetworkSettings, seed: int, unit: Unit, on_progress: ProgressHook
+    folder: Path, train: LabelledTables, settings: NetworkSettings, seed: int, unit: Unit, on_progress: ProgressHook
 ) -> Path:
     """Return the file of the network."""
     try:
@@ -82,8 +86,13 @@ def _trained(
         raise MissingExtraError(
             f"the fine-tuned network needs: pip install 'affectline[finetune]' ({error})"
         ) from error
-    labelled = len(load_crops(valid.task, CropOptions(folder, CROPS))[0])
-    options = CropOptions(folder, CROPS, every=max(1, -(-labelled // settings.crops)))
+    learned, stopping = stopping_split(train, seed)
+    if stopping is None:
+        raise InputError(f"{train.source} has too few source videos: the fine-tuned network needs some to stop by")
+    train_list, val_list = _list(unit.folder / "train.txt", learned), _list(unit.folder / "stop.txt", stopping)
+    options = CropOptions(folder, CROPS, train_list, val_list)
+    labelled = len(load_crops(train.task, options)[0])
+    options = replace(options, every=max(1, -(-labelled // settings.crops)))
     params = FinetuneParams(
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
@@ -91,10 +100,22 @@ def _trained(
         patience=PATIENCE,
         seed=seed,
     )
-    start = Start(settings.init if settings.init == IMAGENET else Path(settings.init), size=settings.size)
-    recipe = TaskRecipe(valid.task, options, NETWORK_NAME, start, params, allow_empty=True)
+    init = settings.init if settings.init == IMAGENET else Path(settings.init)
+    start = Start(init, settings.arch or None, settings.size)
+    recipe = TaskRecipe(train.task, options, NETWORK_NAME, start, params, allow_empty=True)
     run = FinetuneRun(unit.checkpoint, resume=True, on_progress=on_progress)
-    return train_on_task(recipe, unit.folder, run).exported.path
+    try:
+        return train_on_task(recipe, unit.folder, run).exported.path
+    except ResumeError:  # damaged, or of another version of what trains it
+        unit.checkpoint.unlink(missing_ok=True)
+        return train_on_task(recipe, unit.folder, run).exported.path
+
+
+def _list(path: Path, data: LabelledTables) -> Path:
+    """Write the names of the videos, one a line."""
+    with complete_file(path) as file:
+        file.write("".join(f"{video}\n" for video in sorted({one.video for one in data.sequences})).encode())
+    return path
 
 
 def _scores(one: LabelledSequence, interval_s: float, crops: Mapping[str, Path], backbone: Backbone) -> SequenceScores:

@@ -66,6 +66,7 @@ class RowResult:
         choice: what was chosen.
         seeds: the scores for each seed of the heads, the first one's figures among them.
         seconds: that the heads took when they were trained, and the row.
+        notes: what readers must know of its data, in words.
     """
 
     row: str
@@ -77,6 +78,7 @@ class RowResult:
     choice: Choice = field(default_factory=Choice)
     seeds: tuple[SeedScores, ...] = ()
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 def figures(data: LabelledTables, decisions: NDArray[np.generic], resamples: int = 1000) -> Figures:

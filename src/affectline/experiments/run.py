@@ -52,7 +52,7 @@ PREDICTIONS_FOLDER: Final = "predictions"
 ONE_SEED: Final = frozenset({AUTOML, FINETUNED, PRETRAINED})
 """Models that are fitted once: a search and a network take long, and nothing is fitted of the third."""
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of what a kept result means; another number makes all anew."""
 
 
@@ -108,7 +108,7 @@ class Experiments:
         self._options = options
         self._begin = begin
         self._on_progress = on_progress
-        self._failed: dict[tuple[str, int], AffectlineError] = {}
+        self._failed: dict[tuple[str, int], Exception] = {}
 
     def run(self, rows: Sequence[Row], on_row: RowHook = ignore_rows) -> Mapping[str, RowResult]:
         """Return the result of each row by its name. A row that fails says why in its result; the rest goes on."""
@@ -138,7 +138,8 @@ class Experiments:
             return fit(
                 recipe, self._data, self._options.settings, seed, self._options.out / HEADS_FOLDER, self._on_progress
             )
-        except AffectlineError as error:
+        except Exception as error:
+            # Other rows want this head too: what took an hour to fail is not tried again.
             self._failed[name, seed] = error
             raise
 
@@ -159,6 +160,7 @@ class Experiments:
         if facts is not None and predictions.is_file():
             return read_record(RowResult, facts["result"], f"the result of {row.name}"), True
         self._begin(row.name)
+        unit.begin()
         started_s = time.monotonic()
         result = self._scored(row, fitted, predictions)
         seconds = sum(one.seconds for one in fitted[0]) + time.monotonic() - started_s
@@ -184,6 +186,7 @@ class Experiments:
             with_face=with_face(data, decided.decisions),
             paper_exact=self._paper_exact(row, parts, data, choice) if self._options.paper_exact else None,
             choice=choice,
+            notes=_notes(fitted[0], data),
             seeds=(first, *(self._of_seed(row, seed, found) for seed, found in fitted.items() if seed)),
         )
 
@@ -196,7 +199,7 @@ class Experiments:
 
     def _paper_exact(self, row: Row, parts: Sequence[Scores], data: LabelledTables, choice: Choice) -> Figures | None:
         """Return the figures by the notebook's rules; None for a row that it does not have."""
-        if row.smoothing not in {"none", "mean"} or row.is_adjusted:
+        if row.smoothing not in {"none", "mean"} or row.is_adjusted or row.reverses_gaps:
             return None
         radii = self._options.protocol.radii if row.smoothing == "mean" else (0,)
         tune = TuneOptions(radii=radii, thresholds=row.thresholds or "best", paper_exact=True)
@@ -204,6 +207,17 @@ class Experiments:
         values = {P_NAMES[row.task]: found["p"]}
         values |= {name: found[name] for name in row.metrics if name in found}
         return Figures(values, None, int(found["frames"]))
+
+
+def _notes(fitted: Sequence[Fitted], data: LabelledTables) -> tuple[str, ...]:
+    """Return what readers of a row must know: what its heads say, and which videos not all of them know."""
+    notes = dict.fromkeys(note for one in fitted for note in one.notes)
+    every = {one.video for found in fitted for one in found.valid.sequences}
+    lost = sorted(every - {one.video for one in data.sequences})
+    if lost:
+        named = f"{', '.join(lost[:3])}{', ...' if len(lost) > 3 else ''}"  # noqa: PLR2004 - enough to find them
+        notes[f"{len(lost)} validation videos are left out: not all heads know them ({named})"] = None
+    return tuple(notes)
 
 
 def _p(row: Row, data: LabelledTables, decided: Decided) -> float:

@@ -22,6 +22,7 @@ class NetworkSettings:
 
     Attributes:
         init: with what it begins: a backbone that affectline exported, by name or file, or weights (docs/finetune.md).
+        arch: architecture; empty takes that of `init`, EfficientNet-Lite0 for `imagenet`.
         crops: number of training crops, at most; every k-th labelled frame of each video is taken.
         epochs: passes over them.
         learning_rate: the highest.
@@ -29,6 +30,7 @@ class NetworkSettings:
     """
 
     init: str = "imagenet"
+    arch: str = ""
     crops: int = 5000
     epochs: int = 8
     learning_rate: float = 5e-4

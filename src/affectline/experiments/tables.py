@@ -34,8 +34,10 @@ REAL: Final = (
 EXPLAINED: Final = (
     "`ours` is chosen and scored on the same validation videos, as in the paper: weights, radius and thresholds "
     "included. `cross-validated` chooses them on other folds of source videos: the difference is the optimism of the "
-    "first. Both judge every labelled frame; frames without a face are interpolated. Intervals are 95 % bootstrap "
-    "intervals over source videos. `seeds` is the mean and the standard deviation over heads trained with other seeds."
+    "first. Heads are trained on the training videos alone; an eighth of those says when to stop. Both judge every "
+    "labelled frame of the videos that have features; frames without a face are interpolated. Intervals are 95 % "
+    "bootstrap intervals over source videos. `seeds` is the mean and the standard deviation over heads trained with "
+    "other seeds."
 )
 
 
@@ -128,6 +130,7 @@ def _csv_line(row: Row, result: RowResult, metric: str, heading: Heading) -> dic
         "frames": str(result.chosen.frames) if result.chosen else "",
         "weights": " ".join(f"{weight:.3g}" for weight in result.choice.weights),
         "is_synthetic": str(heading.is_synthetic).lower() if row.is_ours else "",
+        "notes": "; ".join(result.notes),
         "error": result.error,
     }
     return words
@@ -140,10 +143,22 @@ def _markdown(results: Mapping[str, RowResult], heading: Heading) -> str:
         if table is not None:
             lines = [_line(table[0]), _line(["---"] * len(table[0])), *map(_line, table[1:])]
             parts += [f"## {title}{' (synthetic data)' if heading.is_synthetic else ''}", "\n".join(lines)]
+    notes = [f"- {note} (rows {', '.join(names)})" for note, names in _notes(results).items()]
+    if notes:
+        parts += ["## Notes", "\n".join(notes)]
     failed = [f"- `{name}`: {result.error}" for name, result in results.items() if result.error]
     if failed:
         parts += ["## Rows that could not be run", "\n".join(failed)]
     return "\n\n".join(parts) + "\n"
+
+
+def _notes(results: Mapping[str, RowResult]) -> Mapping[str, list[str]]:
+    """Return every note with the rows that it is about."""
+    found: dict[str, list[str]] = {}
+    for name, result in results.items():
+        for note in result.notes:
+            found.setdefault(note, []).append(name)
+    return found
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -214,6 +229,13 @@ def _html(results: Mapping[str, RowResult], heading: Heading, figures: Sequence[
         if table is not None:
             body.append(f"<h2>{html.escape(title)}{' (synthetic data)' if heading.is_synthetic else ''}</h2>")
             body.append(_html_table(table))
+    notes = _notes(results)
+    if notes:
+        items = "".join(
+            f"<li>{html.escape(note)} (rows {', '.join(f'<code>{name}</code>' for name in names)})</li>"
+            for note, names in notes.items()
+        )
+        body.append(f"<h2>Notes</h2><ul>{items}</ul>")
     for path in figures:
         drawing = path.read_text(encoding="utf-8")
         body.append(f"<figure>{drawing[drawing.index('<svg') :]}</figure>")
