@@ -53,11 +53,11 @@ class ChildLimits:
     """What a child may use; the kernel enforces it.
 
     Attributes:
-        memory_mb: mebibytes of address space.
+        memory_mb: mebibytes of address space; None for as much as there is.
         cpu_s: seconds of processor time, of all threads together.
     """
 
-    memory_mb: int
+    memory_mb: int | None
     cpu_s: int
 
 
@@ -101,11 +101,12 @@ def apply_limits(limits: ChildLimits) -> None:
     if sys.platform == "win32":
         return
     wanted = {
-        resource.RLIMIT_AS: limits.memory_mb * 2**20,
         resource.RLIMIT_CPU: limits.cpu_s,
         resource.RLIMIT_FSIZE: LARGEST_FILE_BYTES,
         resource.RLIMIT_CORE: 0,
     }
+    if limits.memory_mb is not None:
+        wanted[resource.RLIMIT_AS] = limits.memory_mb * 2**20
     for kind, value in wanted.items():
         hard = resource.getrlimit(kind)[1]
         ceiling = value if hard == resource.RLIM_INFINITY else min(value, hard)

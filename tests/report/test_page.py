@@ -77,6 +77,18 @@ class TestVideo:
             assert not [key for key in container.metadata if "location" in key]
         assert times == pytest.approx([n / 25 for n in range(100)], abs=1e-3)
 
+    def test_what_lies_in_other_streams_does_not_go_into_the_page(self, tmp_path: Path) -> None:
+        video = with_data(clip(tmp_path / "clip.mp4"), "52.5163 N 13.3777 E")
+        assert b"52.5163 N" in video.read_bytes()
+        page = write_report(write_result(tmp_path / "out", one_face()), video=video)
+        assert b"52.5163 N" not in base64.b64decode(element(page, "video-data"))
+
+    def test_a_page_without_a_video_takes_an_older_preview_away(self, tmp_path: Path) -> None:
+        result = write_result(tmp_path / "out", one_face())
+        (result / "report_video.mp4").write_text("older")
+        write_report(result)
+        assert not (result / "report_video.mp4").exists()
+
     def test_what_is_too_large_lies_beside(self, tmp_path: Path) -> None:
         video = clip(tmp_path / "clip.mp4", coding=Coding(has_noise=True))
         page = write_report(write_result(tmp_path / "out", one_face()), video=video, embed_limit_mb=0.001)
@@ -158,6 +170,23 @@ def with_location(path: Path) -> Path:
                 packet.stream = stream
                 output.mux(packet)
     return placed
+
+
+def with_data(path: Path, text: str) -> Path:
+    """Return a copy of a video with a stream of data, in which cameras keep the way that they went."""
+    told = path.with_name("told.mp4")
+    with av.open(str(path)) as source, av.open(str(told), "w") as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        data = output.add_data_stream("bin_data")
+        output.start_encoding()
+        packet = av.Packet(text.encode())
+        packet.stream, packet.pts, packet.dts, packet.time_base = data, 0, 0, Fraction(1, 1000)
+        output.mux(packet)
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                output.mux(packet)
+    return told
 
 
 class TestSafety:

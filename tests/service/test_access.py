@@ -60,6 +60,11 @@ def test_reads_that_a_foreign_page_embeds_are_refused_and_visits_are_not(service
     assert service.client.post("/logout", headers=visit).status_code == 403
 
 
+def test_an_origin_that_is_no_address_is_refused(service: ServiceProcess) -> None:
+    answer = service.client.get(LIST, headers={"Origin": "http://["})
+    assert (answer.status_code, answer.json()["code"]) == (403, "other_origin")
+
+
 def test_the_pages_own_origin_is_let_in(service: ServiceProcess) -> None:
     answer = service.client.post(LIST, content=b"", headers={"Origin": service.url, "Content-Type": "video/mp4"})
     assert (answer.status_code, answer.json()["code"]) == (400, "empty")
@@ -108,6 +113,10 @@ class TestToken:
         assert "httponly" in attributes
         assert "samesite=strict" in attributes
         assert TOKEN not in right.headers["set-cookie"]
+        assert "secure" not in attributes
+        proxied = {"Origin": locked_service.url.replace("http:", "https:")}
+        behind_tls = locked_service.client.post("/login", data={"token": TOKEN}, headers=proxied)
+        assert "secure" in behind_tls.headers["set-cookie"].lower()
         cookie = {"Cookie": f"{COOKIE}={right.cookies[COOKIE]}"}
         locked_service.client.cookies.clear()
         assert locked_service.client.get(LIST, headers=cookie).status_code == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -90,6 +91,61 @@ def test_a_file_that_takes_the_service_down_is_given_up(store: JobStore, queue: 
     assert ended.state is JobState.FAILED
     assert ended.outcome is not None
     assert ended.outcome.problem == "the service was stopped 3 times while it worked on this file"
+
+
+@pytest.mark.parametrize("fault", [OSError("no processes left"), sqlite3.OperationalError("the disk is full")])
+def test_a_fault_of_the_machine_costs_no_worker(
+    store: JobStore, queue: JobQueue, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    monkeypatch.setattr("affectline.service.job_queue.PAUSE_S", 0.01)
+    faults = [fault]
+
+    async def outcome(*_: object) -> Outcome:
+        if faults:
+            raise faults.pop()
+        return Outcome(frames=3)
+
+    monkeypatch.setattr(queue, "_outcome", outcome)
+    for name in ("a", "b"):
+        store.add(job(name))
+        queue.folder(name).make()
+
+    async def work() -> None:
+        worker = asyncio.create_task(queue.run())
+        while store.count(JobState.DONE) < 2:
+            assert not worker.done()
+            await asyncio.sleep(0.01)
+        worker.cancel()
+
+    asyncio.run(asyncio.wait_for(work(), 20))
+    first = store.get("a")
+    assert first is not None
+    assert first.attempts == 2
+
+
+def test_stopping_the_service_is_no_fault_of_the_file(
+    store: JobStore, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def outcome(*_: object) -> Outcome:
+        await asyncio.sleep(60)
+        return Outcome()
+
+    monkeypatch.setattr(queue, "_outcome", outcome)
+    store.add(job("long"))
+    queue.folder("long").make()
+
+    async def begin_and_stop() -> None:
+        worker = asyncio.create_task(queue.run())
+        while not store.count(JobState.RUNNING):
+            await asyncio.sleep(0.01)
+        worker.cancel()
+        await asyncio.gather(worker, return_exceptions=True)
+
+    for _ in range(MOST_ATTEMPTS + 2):
+        asyncio.run(begin_and_stop())
+        waiting = store.get("long")
+        assert waiting is not None
+        assert (waiting.state, waiting.attempts) == (JobState.QUEUED, 0)
 
 
 def test_old_results_are_removed(store: JobStore, queue: JobQueue) -> None:

@@ -128,6 +128,16 @@ def test_so_many_cameras_and_no_more(service: ServiceProcess) -> None:
     assert "2 cameras are analysed already" in closed.value.rcvd.reason
 
 
+def test_a_camera_that_leaves_while_networks_are_loaded_makes_room(service: ServiceProcess) -> None:
+    wait_until_none_is_live(service)
+    for _ in range(5):
+        with open_live(service):
+            pass
+        time.sleep(0.1)
+    with open_live(service) as socket:
+        assert hear(socket)["type"] == "ready"
+
+
 def test_nothing_of_a_camera_is_kept(service: ServiceProcess, face_pictures: list[UInt8Array]) -> None:
     wait_until_none_is_live(service)
     before = set(service.folder.iterdir())

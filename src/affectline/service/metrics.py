@@ -85,7 +85,7 @@ class Watch:
             method = method if method in _METHODS else "other"
             route = getattr(scope.get("route"), "path", "none")
             metrics: Metrics = scope["app"].state.parts.metrics
-            metrics.requests.labels(method, route, str(status)).inc()
+            metrics.requests.labels(method, route, str(int(status))).inc()
             # Reading is what the page does all the time while it waits.
             level = logging.DEBUG if method == "GET" and status < HTTPStatus.BAD_REQUEST else logging.INFO
             access_log.log(level, "%s %s %d %.0f ms", method, route, status, 1000 * (time.perf_counter() - begun_s))

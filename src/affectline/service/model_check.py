@@ -10,6 +10,7 @@ import json
 import logging
 import subprocess
 import sys
+from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 from affectline.errors import AffectlineError, ModelFileError, error_named
@@ -30,7 +31,10 @@ def check_models(choice: AnalysisChoice) -> None:
     """
     command = [sys.executable, "-m", __name__]
     told = json.dumps(to_json_object(choice))
-    ended = subprocess.run(command, input=told, capture_output=True, text=True, encoding="utf-8", check=False)  # noqa: S603 - Python and a module of ours
+    with TemporaryDirectory() as empty:  # modules that lie in the folder of the user are none of ours
+        ended = subprocess.run(  # noqa: S603 - Python and a module of ours
+            command, input=told, capture_output=True, text=True, encoding="utf-8", check=False, cwd=empty
+        )
     if ended.returncode:
         _raise(ended)
 

@@ -86,7 +86,8 @@ async def login(request: Request, service: Service) -> Response:
         max_age=COOKIE_S,
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        # The service itself speaks http: a page over https came through a proxy.
+        secure=request.headers.get("origin", "").startswith("https:"),
     )
     return response
 

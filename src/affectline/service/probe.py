@@ -5,6 +5,7 @@ Sizes and lengths are read from the container, and its packets are counted, befo
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -114,6 +115,8 @@ def _probe_image(path: Path, request: ProbeRequest) -> Probed:
 
 
 def _probe_video(path: Path, request: ProbeRequest) -> Probed:
+    import av
+
     from affectline.video import open_video
     from affectline.video.opening import opened
     from affectline.video.picture import square_size
@@ -123,9 +126,11 @@ def _probe_video(path: Path, request: ProbeRequest) -> Probed:
         _check_pixels(context.width, context.height, request)
         _check_pixels(*square_size(context.width, context.height, stream.sample_aspect_ratio), request)
         length = _Length(request)
-        for packet in container.demux(stream):
-            if packet.size:
-                length.add(packet.pts, float(packet.time_base or 0), float(stream.average_rate or 0))
+        # Of a damaged file what comes before the fault counts; whether that can be used is for the reader to say.
+        with contextlib.suppress(av.error.FFmpegError, MemoryError):
+            for packet in container.demux(stream):
+                if packet.size:
+                    length.add(packet.pts, float(packet.time_base or 0), float(stream.average_rate or 0))
     with _refusing(path, NOT_USABLE):
         info = open_video(path).info
     return Probed("video", info.width, info.height, round(length.seconds, 3), length.frames)

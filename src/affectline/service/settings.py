@@ -124,6 +124,13 @@ class AnalysisChoice:
             offline=self.offline,
         )
 
+    def memory_mb(self, limits: Limits) -> int | None:
+        """Return the address space that the child of an analysis may have; None where a GPU runs the networks.
+
+        Drivers of GPUs reserve many times what they use.
+        """
+        return None if Device(self.device).is_gpu else limits.memory_mb
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:

@@ -154,10 +154,17 @@ class _Form:
         self._disposition = b""
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
         self._field += data[start:end]
 
     def on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
         self._value += data[start:end]
+
+    def _count(self, size: int) -> None:
+        self._rest += size
+        if self._rest > _MOST_OF_THE_REST:
+            raise _malformed(f"What is beside the part `{FIELD}` is too large.")
 
     def on_header_end(self) -> None:
         if self._field.lower() == b"content-disposition":
@@ -174,9 +181,7 @@ class _Form:
         if self._is_file:
             self._sink.write(data[start:end])
             return
-        self._rest += end - start
-        if self._rest > _MOST_OF_THE_REST:
-            raise _malformed(f"Parts other than `{FIELD}` are too large.")
+        self._count(end - start)
 
     def on_end(self) -> None:
         self.is_complete = True

@@ -120,7 +120,9 @@ def _is_playable(source: FrameSource) -> bool:
         sounds = {"unknown" if context is None else context.name for context in contexts}
         keys = [*container.metadata, *(key for track in container.streams for key in track.metadata)]
         is_placed = any(word in key.lower() for key in keys for word in LOCATION_KEYS)
-        return is_h264 and sounds <= {"aac", "mp3", "mp3float"} and len(container.streams.video) == 1 and not is_placed
+        # Cameras put the way they went into a stream of its own, as data or as subtitles.
+        has_others = len(container.streams) > 1 + len(container.streams.audio)
+        return is_h264 and sounds <= {"aac", "mp3", "mp3float"} and not has_others and not is_placed
 
 
 def _preview_encoding(source: FrameSource, limit_bytes: int) -> Encoding:

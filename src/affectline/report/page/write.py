@@ -20,7 +20,7 @@ from affectline.report.page import facts
 from affectline.report.page.moments import Moment, moments_per_expression, top_moments
 from affectline.report.page.payload import packed_table, page_data, script_json
 from affectline.report.page.pictures import image_pictures, thumbnails
-from affectline.report.page.player import MEGABYTE, Player, check_belongs, make_player, sequence_rate
+from affectline.report.page.player import MEGABYTE, PREVIEW_NAME, Player, check_belongs, make_player, sequence_rate
 from affectline.report.page.template import render
 from affectline.report.series import Grid, Track, action_units_in, expressions_in, make_grid, split_tracks
 from affectline.report.strides import with_strides_seen
@@ -105,6 +105,8 @@ def write_report(
         pictures=bool(data.get("pictures")),
         **_words(content, source, moments, player),
     )
+    if player is None or player.name is None:
+        (result / PREVIEW_NAME).unlink(missing_ok=True)  # of an earlier report
     path = result / REPORT_NAME
     with complete_file(path) as file:
         file.write(page.encode())

@@ -6,6 +6,7 @@ import { announce } from "./words.js";
 const BUSY_MS = 700;
 const IDLE_MS = 15000;
 const PAGE = 50;
+const MOST_AT_ONCE = 200;
 
 const cards = new Map();
 const states = new Map();
@@ -36,13 +37,25 @@ async function refresh() {
   clearTimeout(timer);
   let isBusy = false;
   try {
-    const { analyses } = await ask(`/v1/analyses?limit=${Math.min(limit, 200)}`);
+    const analyses = await newest(limit);
     isBusy = analyses.some(({ state }) => state === "queued" || state === "running");
     draw(analyses);
   } catch (problem) {
     announce(problem.message);
   }
   timer = setTimeout(refresh, isBusy ? BUSY_MS : IDLE_MS);
+}
+
+/** The newest analyses; the service gives so many at a time. */
+async function newest(wanted) {
+  const found = [];
+  while (found.length < wanted) {
+    const size = Math.min(wanted - found.length, MOST_AT_ONCE);
+    const { analyses } = await ask(`/v1/analyses?limit=${size}&offset=${found.length}`);
+    found.push(...analyses);
+    if (analyses.length < size) break;
+  }
+  return found;
 }
 
 function draw(analyses) {
@@ -67,7 +80,7 @@ function draw(analyses) {
   }
   document.getElementById("counts").textContent = counted(analyses);
   document.getElementById("nothing").hidden = list.children.length > 0;
-  document.getElementById("more").hidden = analyses.length < limit || limit >= 200;
+  document.getElementById("more").hidden = analyses.length < limit;
 }
 
 /** How many are at work and how many wait, where more than one is there to be looked for in the list. */

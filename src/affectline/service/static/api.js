@@ -26,7 +26,7 @@ export async function ask(path, options = {}) {
 }
 
 /** Upload a file; `onProgress` is told the share that is sent. Fetch cannot tell that, so this is an older way. */
-export function upload(file, onProgress) {
+export function upload(file, onProgress, signal) {
   const body = new FormData();
   body.append("file", file);
   return new Promise((resolve, reject) => {
@@ -34,6 +34,8 @@ export function upload(file, onProgress) {
     request.open("POST", "/v1/analyses");
     request.responseType = "json";
     request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
+    signal.addEventListener("abort", () => request.abort());
+    request.onabort = () => reject(new Problem(0, "The upload was cancelled."));
     request.onerror = () => reject(new Problem(0, "The connection broke during the upload."));
     request.onload = () => {
       if (request.status === 201) return resolve(request.response);

@@ -53,9 +53,9 @@ function take(files, refresh) {
     setWork(card, "waits for its turn to be sent");
     const button = card.querySelector(".delete");
     button.textContent = "Cancel";
-    const item = { file, card, isCancelled: false };
+    const item = { file, card, stop: new AbortController() };
     button.addEventListener("click", () => {
-      item.isCancelled = true;
+      item.stop.abort();
       card.remove();
       announce(`${file.name} was left out`);
     });
@@ -72,30 +72,34 @@ async function send(refresh) {
   isSending = true;
   while (waiting.length) {
     const item = waiting.shift();
-    if (!item.isCancelled) await sendOne(item, refresh);
+    if (!item.stop.signal.aborted) await sendOne(item, refresh);
   }
   isSending = false;
 }
 
 async function sendOne(item, refresh) {
   const { file, card } = item;
+  const { signal } = item.stop;
   if (limits && file.size > limits.max_bytes) return fail(card, file, `It has ${size(file.size)}; at most ${size(limits.max_bytes)} are allowed here.`);
-  while (!item.isCancelled) {
+  while (!signal.aborted) {
     try {
-      await upload(file, (share) => setWork(card, share < 1 ? `${percent(share)} sent` : "is looked at", share < 1 ? share : null));
+      const progress = (share) => setWork(card, share < 1 ? `${percent(share)} sent` : "is looked at", share < 1 ? share : null);
+      const { id } = await upload(file, progress, signal);
+      if (signal.aborted) await ask(`/v1/analyses/${id}`, { method: "DELETE" }); // it was taken in just before
       card.remove();
       await refresh();
       return undefined;
     } catch (problem) {
+      if (signal.aborted) return undefined;
       if (problem.status !== QUEUE_FULL) return fail(card, file, problem.message);
-      await pause(card, problem.retryAfterS);
+      await pause(card, problem.retryAfterS, signal);
     }
   }
   return undefined;
 }
 
-async function pause(card, seconds) {
-  for (let left = seconds; left > 0; left -= 1) {
+async function pause(card, seconds, signal) {
+  for (let left = seconds; left > 0 && !signal.aborted; left -= 1) {
     setWork(card, `the queue is full; next try in ${left} s`);
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }

@@ -5,10 +5,11 @@ export function size(bytes) {
   return megabytes >= 1 ? `${Number(megabytes.toFixed(megabytes < 10 ? 1 : 0))} MB` : `${Math.max(1, Math.round(bytes / 1e3))} kB`;
 }
 
-export function duration(seconds) {
-  if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
+export function duration(exact) {
+  const seconds = Math.round(exact);
+  if (seconds < 60) return `${Math.max(1, seconds)} s`;
   const minutes = Math.floor(seconds / 60);
-  const rest = Math.round(seconds % 60);
+  const rest = seconds % 60;
   if (minutes < 60) return rest ? `${minutes} min ${rest} s` : `${minutes} min`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
