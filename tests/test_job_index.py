@@ -54,6 +54,29 @@ def test_a_folder_stays_with_the_input_that_it_was_made_for(stem: str, is_free: 
     assert name.startswith(stem)
 
 
+def test_an_input_keeps_its_folder_whatever_else_is_analysed(tmp_path: Path) -> None:
+    record_result(tmp_path, done(Path("/day1/clip.mp4"), tmp_path / "clip"))
+    index = JobIndex(tmp_path)
+    # Two inputs of the same name are called apart, but the first has results already.
+    assert index.folder_name("/day1/clip.mp4", "clip-11111111") == "clip"
+    assert index.folder_name("/day2/clip.mp4", "clip-22222222") == "clip-22222222"
+
+
+def test_results_of_an_input_that_fails_now_stay_its_own(tmp_path: Path) -> None:
+    record_result(tmp_path, done(Path("/day1/clip.mp4"), tmp_path / "clip"))
+    record_result(tmp_path, JobResult("/day1/clip.mp4", None, "failed", message="gone"))
+    assert JobIndex(tmp_path).folder_name("/day2/clip.mp4", "clip") != "clip"
+    assert [(line["folder"], line["status"]) for line in lines(tmp_path)] == [("clip", "failed")]
+
+
+def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
+    place = b"/a/caf\xe9.mp4".decode(errors="surrogateescape")
+    record_result(tmp_path, done(Path(place), tmp_path / "caf"))
+    record_result(tmp_path, done(Path("/a/b.mp4"), tmp_path / "b"))
+    assert b"/a/caf\xe9.mp4,caf,done" in (tmp_path / "index.csv").read_bytes()
+    assert JobIndex(tmp_path).folder_name(place, "x") == "caf"
+
+
 def test_counts_of_a_folder_can_be_corrected(tmp_path: Path) -> None:
     record_result(tmp_path, done(Path("/a/x.mp4"), tmp_path / "x"))
     record_result(tmp_path, done(Path("/a/y.mp4"), tmp_path / "y"))

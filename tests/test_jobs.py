@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import pytest
 
 from affectline import AnalyzeOptions, Sampling, Timeline
 from affectline.backbones.openvino_network import can_bf16
 from affectline.describe import DEPENDENCIES
 from affectline.errors import OutputError
-from affectline.inputs import expand_inputs
+from affectline.inputs import expand_inputs, open_input
 from affectline.job_index import JobIndex, JobResult
 from affectline.jobs import OutputOptions, run_jobs
 from affectline.postprocess.smoothing import Smoothing
@@ -74,6 +76,70 @@ def test_tables_of_an_earlier_run_are_brought_up_to_date(clip: Path, tmp_path: P
     )
     assert from_csv == from_parquet
     assert from_csv.provenance.smoothing == Smoothing.off()
+
+
+def pictures(folder: Path, count: int) -> Path:
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        cv2.imwrite(str(folder / f"{number}.png"), scenery((64, 48)))
+    return folder
+
+
+def resumed(path: Path, out: Path, options: AnalyzeOptions = NO_FACES, **more: bool) -> JobResult:
+    saving = OutputOptions(out, ("csv",), annotate=False, resume=True, **more)
+    (result,) = run_jobs(expand_inputs([path], options.sequence_fps), options, saving, Silent())
+    return result
+
+
+def test_a_folder_at_another_rate_or_with_more_pictures_is_analysed_again(tmp_path: Path) -> None:
+    folder, out = pictures(tmp_path / "shots", 3), tmp_path / "out"
+    at = {fps: AnalyzeOptions(action_units=False, sequence_fps=fps) for fps in (25.0, 5.0)}
+    assert [resumed(folder, out, at[fps]).status for fps in (25.0, 25.0, 5.0)] == ["done", "skipped", "done"]
+    times = Timeline.from_csv(out / "shots" / "timeline.csv").column("time_s")
+    assert times.tolist() == [0.0, 0.2, 0.4]
+    pictures(folder, 4)
+    assert resumed(folder, out, at[5.0]).status == "done"
+    assert [resumed(folder, tmp_path / "other").status for _ in range(2)] == ["done", "skipped"]
+    pictures(folder, 5)
+    assert resumed(folder, tmp_path / "other").status == "done"
+
+
+def test_files_of_an_earlier_run_that_this_one_does_not_make_go(clip: Path, tmp_path: Path) -> None:
+    options = AnalyzeOptions()
+    saving = OutputOptions(tmp_path, ("csv",), annotate=True, save_landmarks=True)
+    run_jobs(expand_inputs([clip], None), options, saving, Silent())
+    assert {"annotated.mp4", "landmarks.arrow"} <= {path.name for path in (tmp_path / "clip").iterdir()}
+    changed = AnalyzeOptions(max_faces=1)
+    run([clip], tmp_path, changed)
+    assert not {"annotated.mp4", "landmarks.arrow"} & {path.name for path in (tmp_path / "clip").iterdir()}
+    assert resumed(clip, tmp_path, changed).status == "skipped"
+    assert resumed(clip, tmp_path, changed, save_landmarks=True).status == "done"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_no_text_stops_nothing(clip: Path, tmp_path: Path) -> None:
+    odd = tmp_path / b"caf\xe9.mp4".decode(errors="surrogateescape")
+    odd.write_bytes(clip.read_bytes())
+    first, second = run([odd, clip], tmp_path / "out")
+    assert first.status in {"done", "failed"}
+    assert second.status == "done"
+
+
+def test_a_fault_of_a_library_costs_one_input(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "other.mp4"
+    other.write_bytes(clip.read_bytes())
+    broken = iter([RuntimeError("429 too many requests")])
+
+    def opened(*words: object):
+        fault = next(broken, None)
+        if fault is not None:
+            raise fault
+        return open_input(*words)
+
+    monkeypatch.setattr("affectline.jobs.open_input", opened)
+    first, second = run([clip, other], tmp_path / "out")
+    assert (first.status, first.message) == ("failed", "RuntimeError: 429 too many requests")
+    assert second.status == "done"
 
 
 def test_what_a_killed_run_was_writing_is_removed(clip: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from affectline.extract.fingerprint import EDGE_BYTES, fingerprint, url_fingerpr
 from affectline.features.store import FeatureStore
 from affectline.inputs import expand_inputs, expand_urls, read_lists
 from affectline.jobs import OutputOptions, run_jobs
-from affectline.remote import downloaded, is_url, list_urls, remote_status
+from affectline.remote import _url_of, downloaded, is_url, list_urls, remote_status, url_name
 from faces_on_video import scenery, write_video
 from test_jobs import Silent
 
@@ -49,11 +49,34 @@ def places(*words: str) -> list[str]:
 
 class TestExpanding:
     def test_a_url_a_pattern_and_a_folder(self, bucket: str) -> None:
-        a, b, c = (f"memory:///bucket/{name}" for name in ("a.mp4", "b.mp4", "deeper/c.mp4"))
+        a, b, c = (f"memory://bucket/{name}" for name in ("a.mp4", "b.mp4", "deeper/c.mp4"))
         assert places(f"{bucket}/a.mp4") == [f"{bucket}/a.mp4"]
         assert places(f"{bucket}/*.mp4") == [a, b]
         assert places(f"{bucket}/**/c.*") == [c]
         assert places(bucket) == [a, b]
+
+    def test_names_may_hold_what_ends_an_address_on_the_web(
+        self, store: fsspec.AbstractFileSystem, bucket: str
+    ) -> None:
+        for name in ("take#1.mp4", "what?.mp4"):
+            store.pipe(f"/odd/{name}", b"x")
+        found = expand_urls(["memory://odd"], None)
+        assert sorted(item.path.name for item in found) == ["take#1.mp4", "what?.mp4"]
+        assert url_name("https://example.org/a%20b.mp4?token=1#t=3") == "a b.mp4"
+
+    @pytest.mark.parametrize(
+        ("name", "typed", "path", "expected"),
+        [
+            ("/videos/a.mp4", "ftp://host/videos", "/videos", "ftp://host/videos/a.mp4"),
+            ("/videos/a.mp4", "ftp://host/videos/*.mp4", "/videos/*.mp4", "ftp://host/videos/a.mp4"),
+            ("/v/a.mp4", "sftp://me@host:22/v/", "/v/", "sftp://me@host:22/v/a.mp4"),
+            ("box/dir/a.mp4", "s3://box/dir", "box/dir", "s3://box/dir/a.mp4"),
+            ("box/dir/a.mp4", "abfs://box@account.example/dir", "box/dir", "abfs://box/dir/a.mp4"),
+            ("https://h/v/a.mp4", "https://h/v", "https://h/v", "https://h/v/a.mp4"),
+        ],
+    )
+    def test_hosts_stay(self, name: str, typed: str, path: str, expected: str) -> None:
+        assert _url_of(name, typed, path) == expected
 
     def test_names_are_those_of_the_files(self, bucket: str) -> None:
         (first, second) = expand_urls([f"{bucket}/a.mp4", f"{bucket}/deeper/c.mp4"], None)
@@ -73,7 +96,7 @@ class TestExpanding:
 
     def test_lists(self, bucket: str, clip: Path, tmp_path: Path) -> None:
         (tmp_path / "list.txt").write_text(f"# mine\n\n  {clip}  \n{bucket}/*.mp4\n", encoding="utf-8")
-        assert places(f"@{tmp_path}/list.txt") == [str(clip), "memory:///bucket/a.mp4", "memory:///bucket/b.mp4"]
+        assert places(f"@{tmp_path}/list.txt") == [str(clip), "memory://bucket/a.mp4", "memory://bucket/b.mp4"]
         assert read_lists(["x", f"@{tmp_path}/list.txt"]) == ["x", str(clip), f"{bucket}/*.mp4"]
 
     def test_a_list_that_is_none(self, tmp_path: Path) -> None:

@@ -131,6 +131,24 @@ class TestEveryContainer:
         assert (rgb.shape, rgb.dtype) == ((clip.size_wh[1], clip.size_wh[0], 3), np.uint8)
 
 
+@pytest.mark.parametrize("after", [3, 17, 25, 39])
+def test_two_recordings_that_were_joined_can_be_gone_on_with(after: int, tmp_path: Path) -> None:
+    """The second one's time stamps begin anew."""
+    one, two = (cfr(tmp_path / f"{name}.ts", frames=20) for name in ("one", "two"))
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(one.path.read_bytes() + two.path.read_bytes())
+    whole = [(frame.index, number_in(frame.rgb)) for frame in read_frames(joined)]
+    assert len(whole) == 40
+    times = [frame.time_s for frame in read_frames(joined)]
+    rest = [
+        (frame.index, number_in(frame.rgb)) for frame in open_video(joined).frames(resume_after=(after, times[after]))
+    ]
+    assert rest == whole[after + 1 :]
+    if after < 20:
+        begun = open_video(joined).frames(Sampling(start_s=times[after]))
+        assert [(frame.index, number_in(frame.rgb)) for frame in begun] == whole[after:]
+
+
 @pytest.mark.parametrize("name", SEEKABLE)
 def test_late_frames_are_reached_without_decoding_the_early_ones(name: str, healthy: Callable) -> None:
     clip, _ = healthy(name)

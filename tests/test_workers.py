@@ -187,13 +187,24 @@ class TestEqualsOneWorker:
 
     @pytest.mark.parametrize(
         "sampling",
-        [Sampling(fps=2.3), Sampling(every=5), Sampling(start_s=3.3, end_s=21.7), Sampling(fps=4, start_s=9.9)],
+        [
+            Sampling(fps=2.3),
+            Sampling(every=5),
+            Sampling(start_s=3.3, end_s=21.7),
+            Sampling(fps=4, start_s=9.9),
+            Sampling(end_s=3600.0),
+        ],
         ids=str,
     )
     def test_with_every_sampling(self, sampling: Sampling, clip: Callable[[str], Path], models: Models) -> None:
         options = replace(PLAIN, sampling=sampling)
         alone = analyze(clip("closed"), options, models=models)
         assert len(alone) > 20
+        assert_equal(analyze(clip("closed"), replace(options, workers=2), models=models), alone)
+
+    def test_with_a_stride_and_an_end_behind_the_end(self, clip: Callable[[str], Path], models: Models) -> None:
+        options = replace(PLAIN, stride_s=0.7, sampling=Sampling(end_s=100.0))
+        alone = analyze(clip("closed"), options, models=models)
         assert_equal(analyze(clip("closed"), replace(options, workers=2), models=models), alone)
 
     @pytest.mark.parametrize("max_faces", [1, 2])
@@ -343,6 +354,34 @@ class TestInterrupted:
         subprocess.run([*command, "--resume"], check=True, stderr=subprocess.DEVNULL)
         assert_equal(table_in(tmp_path, path), analyze(path, PLAIN))
         assert not segments.exists()
+
+
+def test_what_is_printed_before_a_worker_begins_is_passed_over(
+    clip: Callable[[str], Path], models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import os; os.write(1, b'hello\\n')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    shared = analyze(clip("closed"), replace(PLAIN, workers=2), models=models)
+    assert_equal(shared, analyze(clip("closed"), PLAIN, models=models))
+
+
+def test_a_worker_that_cannot_be_understood_is_told(
+    clip: Callable[[str], Path], models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import os; os.write(1, b'[1]\\n')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(WorkerError, match="a worker said what cannot be understood"):
+        analyze(clip("closed"), replace(PLAIN, workers=2), models=models)
+
+
+def test_segments_of_a_killed_run_go_whoever_ends_it(clip: Callable[[str], Path], tmp_path: Path) -> None:
+    path = clip("closed")
+    run(path, tmp_path, replace(PLAIN, workers=2))
+    left = tmp_path / path.stem / "segments.part"
+    left.mkdir()
+    (tmp_path / path.stem / "summary.json").unlink()
+    assert run(path, tmp_path, PLAIN, resume=True).status == "done"
+    assert not left.exists()
 
 
 def test_what_a_worker_comes_upon_is_told(clip: Callable[[str], Path], models: Models, tmp_path: Path) -> None:

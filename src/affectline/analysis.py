@@ -28,7 +28,7 @@ from affectline.records import Frame
 from affectline.schema import ASKED_COLUMN, raw_schema
 from affectline.timeline import Timeline
 from affectline.track_scores import LiveTracks, score_tracks
-from affectline.video import FrameSource, VideoFile
+from affectline.video import FrameSource, ReadReport, VideoFile
 from affectline.workers import PARTS_PER_WORKER, SharedVideo, Sharing
 
 _log = logging.getLogger(__name__)
@@ -166,11 +166,21 @@ class _Observation:
             yield from self.alone(after)
 
 
-def finish_timeline(raw: pa.Table, source: FrameSource, models: Models, options: AnalyzeOptions) -> Timeline:
-    """Return the timeline of an input whose frames have all been observed: scored, gaps filled, smoothed, decided."""
+def finish_timeline(
+    raw: pa.Table, source: FrameSource, models: Models, options: AnalyzeOptions, report: ReadReport | None = None
+) -> Timeline:
+    """Return the timeline of an input whose frames have all been observed: scored, gaps filled, smoothed, decided.
+
+    Args:
+        raw: the rows of all frames.
+        source: of them.
+        models: from `load_models` for the same options.
+        options: what was looked for.
+        report: what reading gave; None for the source's own.
+    """
     table = finish(score_tracks(raw, models), finish_settings(options, models))
     asked = None if models.cascade is None else pc.sum(raw[ASKED_COLUMN], min_count=0).as_py()
-    return Timeline(table, provenance_of(source.info, source.report, models, options, asked))
+    return Timeline(table, provenance_of(source.info, report or source.report, models, options, asked))
 
 
 class Analyzer:

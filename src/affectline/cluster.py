@@ -6,6 +6,7 @@ import contextlib
 import logging
 import secrets
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ INSTALL: Final = "pip install 'affectline[ray]'"
 LEAST_IN_FLIGHT: Final = 8
 """Tasks that wait or run at once on a small cluster; on a large one, two for each slot. A million would choke the
 driver."""
+
+LIMIT_FOR_S: Final = 10.0
+"""So long the number of tasks that are given to the cluster holds; then its machines are counted again."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -92,7 +96,7 @@ def run_tasks(
         def submit(item: Item, is_retry: bool) -> object:
             return remote.remote(shared, __version__, item, is_retry)
 
-        yield from _Tasks(ray, submit, items, options.retries, _in_flight(ray, options)).run()
+        yield from _Tasks(ray, submit, items, options.retries, _InFlight(ray, options)).run()
 
 
 def _run_task(function: Callable[[Item, bool], Result], version: str, item: Item, is_retry: bool) -> Result:
@@ -112,13 +116,14 @@ class _Tasks(Generic[Item, Result]):
         submit: Callable[[Item, bool], object],
         items: Sequence[Item],
         retries: int,
-        limit: int,
+        limit: Callable[[], int],
     ) -> None:
         self._ray = ray
         self._start = submit
         self._items = items
         self._retries = retries
-        self._limit = limit
+        self._limit_of = limit
+        self._limit, self._limit_s = 0, -LIMIT_FOR_S
         self._waiting = deque((number, 0) for number in range(len(items)))
         self._running: dict[object, tuple[int, int]] = {}
 
@@ -136,6 +141,9 @@ class _Tasks(Generic[Item, Result]):
                     self._ray.cancel(reference, force=True)
 
     def _submit(self) -> None:
+        # Machines may join.
+        if time.monotonic() - self._limit_s >= LIMIT_FOR_S:
+            self._limit, self._limit_s = self._limit_of(), time.monotonic()
         while self._waiting and len(self._running) < self._limit:
             number, losses = self._waiting.popleft()
             self._running[self._start(self._items[number], losses > 0)] = number, losses
@@ -156,16 +164,25 @@ class _Tasks(Generic[Item, Result]):
         return None
 
 
-def _in_flight(ray: Any, options: ClusterOptions) -> int:  # noqa: ANN401 - Ray is an extra
-    largest = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
-    if largest < options.cpus:
-        _LOGGER.warning(
-            "a task asks for %d cores, but no machine of the cluster has more than %d: waiting for one that does",
-            options.cpus,
-            largest,
-        )
-    slots = ray.cluster_resources().get("CPU", 0) // options.cpus
-    return max(LEAST_IN_FLIGHT, 2 * int(slots))
+class _InFlight:
+    """How many tasks are given to the cluster as it is now."""
+
+    def __init__(self, ray: Any, options: ClusterOptions) -> None:  # noqa: ANN401 - Ray is an extra
+        self._ray = ray
+        self._cpus = options.cpus
+        self._has_warned = False
+
+    def __call__(self) -> int:
+        largest = max((node["Resources"].get("CPU", 0) for node in self._ray.nodes() if node["Alive"]), default=0)
+        if largest < self._cpus and not self._has_warned:
+            _LOGGER.warning(
+                "a task asks for %d cores, but no machine of the cluster has more than %d: waiting for one that does",
+                self._cpus,
+                largest,
+            )
+            self._has_warned = True
+        slots = self._ray.cluster_resources().get("CPU", 0) // self._cpus
+        return max(LEAST_IN_FLIGHT, 2 * int(slots))
 
 
 @contextmanager

@@ -104,6 +104,7 @@ def provenance_of(
         heads=_heads(models),
         expressions=models.expressions,
         sampling=options.sampling,
+        sequence_fps=options.sequence_fps if info.kind == "sequence" else None,
         stride_s=settings.stride_s,
         smoothing=settings.smoothing,
         thresholds=settings.thresholds,

@@ -22,7 +22,7 @@ class JobResult:
 
     Attributes:
         input: the absolute path or the URL.
-        folder: where the results are; None if there are none.
+        folder: where the results are, of an earlier time if this one failed; None if there are none.
         status: `done`, `incomplete` (part of the input could not be read), `failed`, or `skipped` (was done before).
         frames: sampled frames.
         rows: of the timeline.
@@ -64,12 +64,17 @@ class JobIndex:
         self._owners = {line["folder"].casefold(): line["input"] for line in self._known.values() if line["folder"]}
 
     def folder_name(self, place: str, stem: str) -> str:
-        """Return a name for the result folder of an input: its stem, with a digest if the folder is another input's.
+        """Return a name for the result folder of an input: the one that it has.
+
+        For a new input it is the stem, with a digest if the folder is another input's.
 
         Args:
             place: absolute path or URL of the input.
             stem: the name that it would like to have.
         """
+        known = self._known.get(place, {}).get("folder")
+        if known:
+            return known
         is_free = self._owners.get(stem.casefold(), place) == place
         return stem if is_free else distinct_stem(stem, place)
 
@@ -82,8 +87,11 @@ class JobIndex:
         if result.status == "skipped" and result.input in self._known:
             return
         line = {name: "" if (value := getattr(result, name)) is None else str(value) for name in _COLUMNS}
+        # What failed now may have results of an earlier time; they stay its own.
+        line["folder"] = self._known.get(result.input, {}).get("folder", "")
         if result.folder is not None:
             line["folder"] = result.folder.name
+        if line["folder"]:
             self._owners[line["folder"].casefold()] = result.input
         self._new[result.input] = self._known[result.input] = line
         if time.monotonic() - self._saved_s >= SAVE_EVERY_S:
@@ -131,7 +139,7 @@ def recorded_input(folder: Path) -> str | None:
 def _read(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         return [{name: line.get(name) or "" for name in _COLUMNS} for line in csv.DictReader(file)]
 
 
@@ -141,4 +149,4 @@ def _write(path: Path, lines: list[dict[str, str]]) -> None:
     writer.writeheader()
     writer.writerows(lines)
     with complete_file(path) as file:
-        file.write(buffer.getvalue().encode())
+        file.write(buffer.getvalue().encode(errors="surrogateescape"))

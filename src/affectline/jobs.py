@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from affectline import __version__
 from affectline.analysis import Reached, finish_timeline, observe_source
@@ -20,6 +21,7 @@ from affectline.errors import AffectlineError, InputError, OutputError
 from affectline.heads.head_file import OpaqueOpener
 from affectline.inputs import Input, local_copy, open_input
 from affectline.job_index import JobIndex, JobResult
+from affectline.labels import Status
 from affectline.landmark_file import LandmarkWriter
 from affectline.models import Models, load_models
 from affectline.observe import raw_rows_schema
@@ -157,6 +159,9 @@ def analyze_into(
             return _Job(item, source, folder, models, options, output, reporter).run()
     except (AffectlineError, OSError) as error:
         return JobResult(item.place, None, "failed", message=str(error))
+    except Exception as error:  # noqa: BLE001 - a fault of ours or of a library must not cost the other inputs
+        _log.exception("%s failed", item.place.encode(errors="backslashreplace").decode())
+        return JobResult(item.place, None, "failed", message=f"{type(error).__name__}: {error}")
 
 
 def recorded(index: JobIndex, result: JobResult) -> JobResult:
@@ -205,7 +210,7 @@ class _Job:
             duration_s = self.source.info.duration_s
             length = "" if duration_s is None else f" (it lasts {duration_s:.2f} s)"
             raise InputError(f"{self.source.info.path}{length} has no frame from --start on and before --end")
-        timeline = finish_timeline(raw, self.source, self.models, self.options)
+        timeline = finish_timeline(raw, self.source, self.models, self.options, self._report(raw))
         # A table in another format that an earlier run left would tell something else.
         timeline.write(self.folder, [*self.output.formats, *table_formats(self.folder)])
         draw_picture(timeline, self.folder)
@@ -217,6 +222,11 @@ class _Job:
         status = "done" if timeline.provenance.is_complete else "incomplete"
         return _result_of(self.item, self.folder, timeline, status)
 
+    def _report(self, raw: pa.Table) -> ReadReport:
+        """Return what reading gave, with the damage that an earlier run came upon."""
+        damaged = raw.filter(pc.equal(raw["status"], Status.ERROR.value))["frame"]
+        return self.source.report.with_damage(len(pc.unique(damaged)), self.source.info.path)
+
     def _prepare_folder(self) -> None:
         """Make the folder, away from what is analysed, and remove what a killed run was writing."""
         source = self.source.info.path.resolve()
@@ -225,6 +235,11 @@ class _Job:
         make_folder(self.folder)
         for file in self.folder.glob(".*.tmp"):
             file.unlink(missing_ok=True)
+        made = {VIDEO_NAME: self._is_annotated, REPORT_NAME: self.output.report}
+        made |= {LANDMARKS_NAME: self.output.save_landmarks}
+        for name, is_made in made.items():
+            if not is_made:  # of an earlier run, it would tell something else than the table
+                (self.folder / name).unlink(missing_ok=True)
 
     @property
     def _is_annotated(self) -> bool:
@@ -249,8 +264,7 @@ class _Job:
                 part.write(block.rows, block.state)
             if marks is not None:
                 marks.finish()
-        if sharing is not None:
-            shutil.rmtree(sharing.folder, ignore_errors=True)
+        shutil.rmtree(self.folder / SEGMENTS_NAME, ignore_errors=True)
         return pa.Table.from_batches([rows for rows, _ in part_batches(self.folder / PART_NAME)], schema)
 
     def _sharing(self) -> Sharing | None:
@@ -273,13 +287,16 @@ class _Job:
     def _settings(self) -> dict[str, str]:
         """Return all that raw rows depend on, as text by name."""
         path, options, detector = self.source.info.path, self.options, self.models.detector
-        cascade = self.models.cascade
+        cascade, heads = self.models.cascade, self.models.heads
         status = path.stat()
         return {
             "affectline": __version__,
             "input": f"{path.name}, {status.st_size} bytes, changed at {status.st_mtime_ns}",
             "backbone": ", ".join(f"{one.spec.name} {one.digest}" for one in self.models.backbones),
-            "heads": ", ".join(f"{task.value} {named.digest}" for task, named in self.models.heads.items()),
+            "heads": ", ".join(f"{task.value} {named.digest}" for task, named in heads.items()),
+            "adjustments": str(
+                {task.value: named.head.card.decision.logit_adjustment for task, named in heads.items()}
+            ),
             "detector": "none" if detector is None else detector.name,
             "action units": str(options.action_units),
             "landmarks": str(self.output.save_landmarks),
@@ -331,6 +348,8 @@ class _Finished:
         there = timeline.provenance
         wanted = provenance_of(info, _NOTHING_READ, self.models, self.options)
         outcome = {name: getattr(there, name) for name in _OUTCOME}
+        if info.kind != "video" and there.container_frames != info.frame_count:
+            return None  # pictures came or went
         return timeline if there == replace(wanted, size_bytes=size_bytes, **outcome) else None
 
 

@@ -97,10 +97,11 @@ class Observer:
 
         Args:
             frames: in order; read in a thread of its own.
-            frame_bytes: size of one decoded frame, from which the queues get their length.
+            frame_bytes: size of one decoded frame, from which the queues get their length; 0 where it is unknown.
             goes_on: more frames of the input follow behind these. With a stride, the last of an input is seen too.
         """
-        depth = int(np.clip(MAX_QUEUED_BYTES // max(frame_bytes, 1), 1, 16))
+        # Of pictures whose sizes differ nobody knows how large they are.
+        depth = int(np.clip(MAX_QUEUED_BYTES // frame_bytes, 1, 16)) if frame_bytes else 1
         ends = self._stride.stride_s is not None and not goes_on
         marked_frames = mark_last(frames) if ends else ((frame, False) for frame in frames)
         runtime = self._models.backbones[0].runtime

@@ -98,6 +98,7 @@ class Provenance:
         precision: what the backbones computed with: `fp32`, `bf16` or `int8`; one for each where they differ.
         cascade: None where no larger network was asked.
         asked_faces: about how many observed faces it was asked; None likewise.
+        sequence_fps: a folder of images was taken for a video with so many frames a second; None for other inputs.
     """
 
     created: str
@@ -127,6 +128,7 @@ class Provenance:
     precision: str = Precision.FP32.value
     cascade: CascadeRecord | None = None
     asked_faces: int | None = None
+    sequence_fps: float | None = None
 
     def to_json(self) -> str:
         """Return the record as JSON text; `from_json` gives an equal one back."""

@@ -27,6 +27,7 @@ CHUNK_BYTES: Final = 8 * 2**20
 
 INSTALL: Final = "pip install 'affectline[remote]'"
 
+_WEB: Final = ("http", "https")
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _MAGIC: Final = re.compile(r"[*?\[]")
 
@@ -56,8 +57,10 @@ def local_path(url: str) -> Path | None:
 
 
 def url_name(url: str) -> str:
-    """Return the file name at the end of a URL."""
-    return PurePosixPath(unquote(urlsplit(url).path)).name or urlsplit(url).netloc
+    """Return the file name at the end of a URL. Only on the web, ? and # end it."""
+    if urlsplit(url).scheme.lower() in _WEB:
+        return PurePosixPath(unquote(urlsplit(url).path)).name or urlsplit(url).netloc
+    return url.rstrip("/").rsplit("/", 1)[-1]
 
 
 def list_urls(url: str) -> list[str]:
@@ -72,18 +75,31 @@ def list_urls(url: str) -> list[str]:
     """
     with _reported(url):
         system, path = _open_system(url)
-        scheme = url.split("://", 1)[0]
         if _MAGIC.search(path) and not system.exists(path):
             found = [name for name in system.glob(path) if not system.isdir(name)]
         elif system.isdir(path):
             found = [entry["name"] for entry in system.ls(path, detail=True) if entry["type"] == "file"]
         else:
             return [url]
-    urls = [f"{scheme}://{name.removeprefix(f'{scheme}://')}" for name in found]
+    urls = [_url_of(name, url, path) for name in found]
     visible = sorted(one for one in urls if not fnmatch.fnmatch(url_name(one), ".*"))
     if not visible:
         raise InputFileError(f"{url}: nothing there matches; folders in a folder are not searched")
     return visible
+
+
+def _url_of(name: str, url: str, path: str) -> str:
+    """Return the URL of a file that a store names.
+
+    Args:
+        name: the store's, without scheme, and without host where the paths of the store have none.
+        url: what was typed.
+        path: the store's path of that.
+    """
+    typed, scheme = url.rstrip("/"), url.split("://", 1)[0]
+    if typed.endswith(path.rstrip("/")) and not name.startswith(f"{scheme}://"):
+        return f"{typed.removesuffix(path.rstrip('/'))}{name}"
+    return f"{scheme}://{name.removeprefix(f'{scheme}://')}"
 
 
 def remote_status(url: str) -> RemoteStatus:
@@ -171,6 +187,9 @@ def _refusals() -> tuple[type[Exception], ...]:
         ("botocore.exceptions", "BotoCoreError"),
         ("botocore.exceptions", "ClientError"),
         ("aiohttp", "ClientError"),
+        ("gcsfs.retry", "HttpError"),
+        ("google.auth.exceptions", "GoogleAuthError"),
+        ("azure.core.exceptions", "AzureError"),
     )
     found = (getattr(sys.modules.get(module), name, None) for module, name in names)
     return (OSError, *(kind for kind in found if kind is not None))

@@ -185,6 +185,16 @@ class _Crew:
 
     def _lead(self, process: subprocess.Popen[bytes]) -> None:
         """Hand segments to a worker until there are no more; runs in a thread of its own."""
+        try:
+            self._hand_out(process)
+        except Exception as error:  # noqa: BLE001 - or everybody would wait for ever
+            with self._news:
+                self._failure = self._failure or WorkerError(
+                    f"a worker said what cannot be understood ({type(error).__name__}: {error}); report this"
+                )
+                self._news.notify_all()
+
+    def _hand_out(self, process: subprocess.Popen[bytes]) -> None:
         while (task := self._next()) is not None:
             number, segment = task
             _send(process, json.dumps(to_json_object(segment)).encode())
@@ -249,7 +259,13 @@ def _send(process: subprocess.Popen[bytes], message: bytes) -> None:
 
 def _receive(process: subprocess.Popen[bytes]) -> dict[str, JsonValue] | None:
     """Return the next message of a worker; None when it has ended."""
-    return None if process.stdout is None else parse_line(process.stdout.readline())
+    while process.stdout is not None:
+        line = process.stdout.readline()
+        try:
+            return parse_line(line)
+        except ValueError:  # printed by something that Python runs when it starts
+            continue
+    return None
 
 
 def _lost(exit_code: int) -> WorkerError:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
+from threading import BoundedSemaphore
 from typing import Final
 
 import numpy as np
@@ -13,8 +16,9 @@ from affectline.backbones import Backbone
 from affectline.faces.crops import crop_face
 from affectline.faces.detector import Detector
 from affectline.faces.follower import FaceFollower
-from affectline.pipeline import in_background
+from affectline.pipeline import ONE_OPENCV_THREAD, Permit, applied, drawn, in_background
 from affectline.records import Face, FaceFeatures, FloatArray, Frame
+from affectline.runtime import usable_cores
 from affectline.video import EVERY_FRAME, FrameSource
 
 BATCH_FACES: Final = 16
@@ -64,32 +68,47 @@ def video_features(
     frame_bytes = 3 * video.info.width * video.info.height
     depth = int(np.clip(MAX_QUEUED_BYTES // max(frame_bytes, 1), 1, 16))
     follower = FaceFollower(detector, max_faces, detect_every=None)
+    find = partial(_find, follower=follower, backbone=backbone)
+    runtime, frames = backbone.runtime, video.frames(EVERY_FRAME)
+    if runtime.cores == 1:
+        with ONE_OPENCV_THREAD:
+            yield from _batches(map(find, frames), backbone, nullcontext())
+        return
+    permit: Permit = nullcontext() if runtime.cores >= usable_cores() else BoundedSemaphore(runtime.cores)
     with (
-        in_background(video.frames(EVERY_FRAME), depth) as decoded,
-        in_background(_find(decoded, follower, backbone), depth) as found,
+        ONE_OPENCV_THREAD,
+        in_background(drawn(frames, permit), depth) as decoded,
+        in_background(applied(find, decoded, permit), depth) as found,
     ):
-        waiting: list[_Seen] = []
-        for faces in found:
-            waiting += faces
-            while len(waiting) >= BATCH_FACES:
-                yield _run(waiting[:BATCH_FACES], backbone)
-                waiting = waiting[BATCH_FACES:]
-        if waiting:
-            yield _run(waiting, backbone)
+        yield from _batches(found, backbone, permit)
 
 
-def _find(frames: Iterable[Frame], follower: FaceFollower, backbone: Backbone) -> Iterator[list[_Seen]]:
-    for frame in frames:
-        faces = follower.find(frame)
-        yield [
-            _Seen(
-                frame.index,
-                frame.time_s or 0.0,
-                face,
-                backbone.prepare(crop_face(frame.rgb, face.box_xyxy, backbone.spec.crop)),
-            )
-            for face in faces
-        ]
+def _batches(found: Iterable[list[_Seen]], backbone: Backbone, permit: Permit) -> Iterator[FaceBatch]:
+    waiting: list[_Seen] = []
+    for faces in found:
+        waiting += faces
+        while len(waiting) >= BATCH_FACES:
+            yield _permitted(waiting[:BATCH_FACES], backbone, permit)
+            waiting = waiting[BATCH_FACES:]
+    if waiting:
+        yield _permitted(waiting, backbone, permit)
+
+
+def _permitted(seen: list[_Seen], backbone: Backbone, permit: Permit) -> FaceBatch:
+    with permit:
+        return _run(seen, backbone)
+
+
+def _find(frame: Frame, follower: FaceFollower, backbone: Backbone) -> list[_Seen]:
+    return [
+        _Seen(
+            frame.index,
+            frame.time_s or 0.0,
+            face,
+            backbone.prepare(crop_face(frame.rgb, face.box_xyxy, backbone.spec.crop)),
+        )
+        for face in follower.find(frame)
+    ]
 
 
 def _run(seen: list[_Seen], backbone: Backbone) -> FaceBatch:

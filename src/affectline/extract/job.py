@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from affectline.progress import ProgressHook, ignore_progress
 from affectline.records import FaceFeatures
 from affectline.runtime import Device, Precision, Runtime
 from affectline.video import open_video
+
+_log = logging.getLogger(__name__)
 
 MAX_NAMED = 3
 """Damaged files that a message names."""
@@ -196,6 +199,9 @@ def extract_one(
         raise
     except (AffectlineError, OSError) as error:
         return Extracted(source, "failed", message=str(error))
+    except Exception as error:  # noqa: BLE001 - a fault of ours or of a library must not cost the other inputs
+        _log.exception("%s failed", source.name.encode(errors="backslashreplace").decode())
+        return Extracted(source, "failed", message=f"{type(error).__name__}: {error}")
 
 
 def _extract(

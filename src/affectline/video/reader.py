@@ -19,7 +19,7 @@ from affectline.video.picture import RgbConverter, Upright, square_size, upright
 from affectline.video.seeking import FILE_START, Start, find_start
 from affectline.video.segment_reader import SegmentReader, SegmentReport
 from affectline.video.segments import Begin, Plan, Segment, plan_segments
-from affectline.video.source import EVERY_FRAME, ReadReport, Sampling, SourceInfo
+from affectline.video.source import EVERY_FRAME, ReadReport, Sampling, SourceInfo, damage_in_words
 
 
 def open_video(path: Path) -> VideoFile:
@@ -160,7 +160,7 @@ class VideoFile:
     def _report_of(self, decoded: int, tally: Tally, problems: list[str]) -> ReadReport:
         damaged = tally.lost + tally.concealed
         if damaged:
-            problems = [*problems, f"{damaged} {'frame is' if damaged == 1 else 'frames are'} damaged"]
+            problems = [*problems, damage_in_words(damaged)]
         problem = f"{self.info.path}: {'; '.join(problems)}" if problems else None
         return ReadReport(decoded, self.info.frame_count, damaged, problem is None, problem)
 

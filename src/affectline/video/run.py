@@ -48,12 +48,16 @@ class Run:
         self._clock = clock
         self._start = start
         self._resume_after = resume_after
+        self._is_beyond = resume_after is None
 
     def __iter__(self) -> Iterator[Numbered]:
         """Give the pictures that no earlier run has handled."""
         previous_s: float | None = None
+        has_arrived = self._start.pts is None
         for picture, is_damaged in self._pictures:
-            if self._start.pts is not None and (picture.pts is None or picture.pts < self._start.pts):
+            # Behind the start times may jump back: of two recordings that were joined, say.
+            has_arrived = has_arrived or (picture.pts is not None and picture.pts >= (self._start.pts or 0))
+            if not has_arrived:
                 continue
             self.index += 1
             self.last_pts = picture.pts
@@ -64,7 +68,7 @@ class Run:
 
     def _is_handled(self, time_s: float) -> bool:
         """Return whether an earlier run handled the picture: by number, after a jump by the surer time."""
-        if self._resume_after is None:
+        if self._is_beyond or self._resume_after is None:
             return False
         index, handled_s = self._resume_after
         if self._start == FILE_START:
@@ -73,4 +77,5 @@ class Run:
             self.index = min(self.index, index)
             return True
         self.index = max(self.index, index + 1)
+        self._is_beyond = True
         return False

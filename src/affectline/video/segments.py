@@ -82,7 +82,9 @@ def plan_segments(path: Path, sampling: Sampling, count: int, begin: Begin, grid
     with opened(path) as (container, stream):
         clock = Clock(container, stream)
         keys = [(clock.time_of(key.pts), key) for key in found.starts if key.pts is not None]
-        end_s = clock.time_of(found.last_pts) if sampling.end_s is None else sampling.end_s
+        last_s = clock.time_of(found.last_pts)
+    # Behind the last frame there is nothing to share, and a part without frames would not know that it is the last.
+    end_s = last_s if sampling.end_s is None else min(sampling.end_s, last_s)
     start_s = sampling.start_s or 0.0
     step = max(1, round((end_s - start_s) / count / grid_s))
     borders = [one for one in _borders(keys, start_s, end_s, step, grid_s) if one[0] > begin.after_s]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
@@ -124,6 +124,29 @@ class ReadReport:
     corrupt_frames: int
     is_complete: bool
     problem: str | None
+
+    def with_damage(self, count: int, path: Path) -> ReadReport:
+        """Return a report that knows of so many damaged frames at least, some of which an earlier run may have found.
+
+        Args:
+            count: of damaged frames that came out, of the whole source.
+            path: of the source, for the problem.
+        """
+        if count <= self.corrupt_frames:
+            return self
+        words = damage_in_words(count)
+        if self.problem is None:
+            problem = f"{path}: {words}"
+        elif self.corrupt_frames:
+            problem = self.problem.replace(damage_in_words(self.corrupt_frames), words)
+        else:
+            problem = f"{self.problem}; {words}"
+        return replace(self, corrupt_frames=count, is_complete=False, problem=problem)
+
+
+def damage_in_words(count: int) -> str:
+    """Return how many frames are damaged."""
+    return f"{count} {'frame is' if count == 1 else 'frames are'} damaged"
 
 
 class FrameSource(Protocol):
