@@ -28,7 +28,7 @@ from affectline.postprocess.smoothing import Smoothing, SmoothingChoice
 from faces_on_video import write_video
 from tiny_networks import SIZE, save, tiny_network
 
-DEFAULT = "lite0_ferplus"
+DEFAULT = "mobilenet96_ferplus"
 INTERVAL_S = 1 / 25
 """Of `write_video`."""
 

@@ -55,7 +55,7 @@ def test_action_units_of_a_backbone_replace_the_blendshapes(clip: Path, plain: T
     # Expressions, valence and arousal are the default's.
     names = ("valence", "arousal", *EXPRESSIONS)
     np.testing.assert_array_equal(columns(timeline, *names), columns(plain, *names))
-    assert timeline.provenance.backbone == "lite0_ferplus, tiny"
+    assert timeline.provenance.backbone == "mobilenet96_ferplus, tiny"
     assert origins(timeline) == {
         Task.VA: HeadKind.ZERO_SHOT,
         Task.EXPR: HeadKind.PRETRAINED,

@@ -33,7 +33,7 @@ from affectline.track_scores import score_tracks
 from faces_on_video import scenery, write_video
 from temporal_heads import temporal_head
 
-DEFAULT = "lite0_ferplus"
+DEFAULT = "mobilenet96_ferplus"
 INTERVAL_S = 1 / 24
 HIDDEN = range(14, 18)
 """Frames of the clip without a face."""

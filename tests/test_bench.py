@@ -36,7 +36,7 @@ def test_the_command_counts_what_it_did(short_clip: Path) -> None:
     found = json.loads(result.stdout)
     assert (found["frames"], found["faces"]) == (48, 48)
     assert (found["width"], found["height"], found["video"]) == (640, 360, "short.mp4")
-    assert (found["backbone"], found["device"], found["precision"]) == ("lite0_ferplus", "cpu", "fp32")
+    assert (found["backbone"], found["device"], found["precision"]) == ("mobilenet96_ferplus", "cpu", "fp32")
     assert found["action_units"] is False
     assert found["frames_per_s"] == pytest.approx(48 / found["seconds"])
     assert found["faces_per_s"] == pytest.approx(48 / found["seconds"])
@@ -49,7 +49,7 @@ def test_the_text_has_a_line_for_each_figure(short_clip: Path) -> None:
     result = CliRunner().invoke(app, ["bench", str(short_clip), "--no-au"])
     assert result.exit_code == 0, result.output
     head, *rows = result.stdout.splitlines()
-    assert "lite0_ferplus on cpu in fp32, without action units; short.mp4, 640x360" in head
+    assert "mobilenet96_ferplus on cpu in fp32, without action units; short.mp4, 640x360" in head
     assert [row.split()[0] for row in rows if row[0] != " "] == ["start-up", "speed", "latency", "memory", "processor"]
     assert "24 frames in" in rows[1]
 

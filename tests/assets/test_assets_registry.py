@@ -21,7 +21,7 @@ def test_every_asset_can_be_had_and_checked(spec) -> None:
 
 def test_names_and_files_are_unique() -> None:
     assert all(spec.name == name for name, spec in ASSETS.items())
-    assert len({spec.file_name for spec in ASSETS.values()}) == len(ASSETS) == 12
+    assert len({spec.file_name for spec in ASSETS.values()}) == len(ASSETS) == 13
 
 
 def test_only_a_clip_has_no_training_data() -> None:
@@ -29,11 +29,12 @@ def test_only_a_clip_has_no_training_data() -> None:
     assert ASSETS["demo_clip"].kind is AssetKind.CLIP
 
 
-def test_embedded_file_is_whole() -> None:
-    (state,) = verify_assets(["lite0_ferplus"])
+@pytest.mark.parametrize("name", [name for name, spec in ASSETS.items() if spec.embedded])
+def test_embedded_file_is_whole(name: str) -> None:
+    (state,) = verify_assets([name])
     assert state.verified
-    assert state.size_bytes == ASSETS["lite0_ferplus"].size_bytes
-    assert fetch("lite0_ferplus", offline=True) == state.path
+    assert state.size_bytes == ASSETS[name].size_bytes
+    assert fetch(name, offline=True) == state.path
 
 
 def test_fetched_files(task_file, demo_clip) -> None:

@@ -151,7 +151,7 @@ class TestFiles:
 
     def test_unknown_name_lists_the_known_ones(self) -> None:
         with pytest.raises(
-            UnknownNameError, match="enet_b9 is neither a file nor one of the backbones lite0_ferplus, "
+            UnknownNameError, match="enet_b9 is neither a file nor one of the backbones mobilenet96_ferplus, "
         ):
             load_backbone("enet_b9")
 
@@ -190,10 +190,13 @@ class TestDefaultBackbone:
         assert default.digest == ASSETS[DEFAULT_BACKBONE].digest.value
         assert default.spec.colour is Colour.GREY
 
+    def test_the_first_default_is_still_there(self) -> None:
+        assert load_backbone("lite0_ferplus", offline=True).spec == BACKBONES["lite0_ferplus"]
+
     def test_outputs(self, default: Backbone) -> None:
         random = np.random.default_rng(1)
         features = default.features([random.integers(0, 256, (60, 50, 3), dtype=np.uint8) for _ in range(3)])
-        assert features.embedding.shape == (3, 1280)
+        assert features.embedding.shape == (3, 1024)
         assert features.logits.shape == (3, 8)
         assert features.valence is None
         assert np.ptp(features.logits, axis=0).max() > 0.1

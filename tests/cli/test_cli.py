@@ -18,6 +18,8 @@ import pytest
 
 import clips
 from affectline import Timeline
+from affectline.backbones import DEFAULT_BACKBONE
+from affectline.faces.registry import DEFAULT_DETECTOR
 from affectline.landmark_file import read_landmarks
 from faces_on_video import scenery, write_video
 
@@ -222,6 +224,13 @@ class TestInterruption:
 
 
 class TestOtherCommands:
+    @pytest.mark.parametrize("command", ["analyze", "serve"])
+    def test_help_names_the_models_that_are_taken(self, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("COLUMNS", "220")
+        told = " ".join(affectline(command, "--help").stdout.replace("│", " ").split())
+        assert f"Without: {DEFAULT_BACKBONE}." in told
+        assert f"[default: ({DEFAULT_DETECTOR})]" in told
+
     def test_help_answers(self) -> None:
         outcome = affectline("--help")
         assert outcome.returncode == 0

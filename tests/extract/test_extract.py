@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from affectline.backbones import Backbone, load_backbone
+from affectline.backbones import DEFAULT_BACKBONE, Backbone, load_backbone
 from affectline.backbones.openvino_network import can_bf16
 from affectline.errors import InputError, InputFileError
 from affectline.extract import ExtractOptions, extract_all, find_sources, load_extractor
@@ -47,7 +47,7 @@ def video(path: Path, n: int, fps: float = 25) -> Path:
 
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
-    return load_backbone("lite0_ferplus")
+    return load_backbone(DEFAULT_BACKBONE)
 
 
 def run(inputs: list[Path], store: Path, **options):

@@ -58,7 +58,7 @@ def test_any_number_of_crops(device: str, default_file: Path) -> None:
     together = backbone.features(crops).logits
     alone = np.concatenate([backbone.features([crop]).logits for crop in crops])
     np.testing.assert_allclose(together, alone, rtol=0, atol=1e-3 * np.abs(alone).max())
-    assert backbone.features([]).embedding.shape == (0, 1280)
+    assert backbone.features([]).embedding.shape == (0, 1024)
 
 
 def test_a_quantised_file_that_is_named_says_so(default_file: Path) -> None:
@@ -95,7 +95,9 @@ def describe_mbf() -> str:
 
 def test_what_to_do_without_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AFFECTLINE_HOME", str(tmp_path))
-    with pytest.raises(ModelFileError, match=r"int8 needs .*/lite0_ferplus.int8.onnx, .* quantise lite0_ferplus FACES"):
+    with pytest.raises(
+        ModelFileError, match=r"int8 needs .*/mobilenet96_ferplus.int8.onnx, .* quantise mobilenet96_ferplus FACES"
+    ):
         load_backbone(DEFAULT_BACKBONE, Runtime(precision=Precision.INT8))
     path = save(tmp_path, tiny_network(), describe(SPEC))
     with pytest.raises(ModelFileError, match=r"needs .*/tiny.int8.onnx, which is not there; .* quantise .*/tiny.onnx"):

@@ -16,8 +16,7 @@ NETWORKS = Annotated[
     list[str] | None,
     typer.Option(
         "--backbone",
-        help="Name (see `affectline models list`) or model file; again for another.",
-        show_default="mobilenet96_ferplus",
+        help="Name (see `affectline models list`) or model file; again for another. Without: mobilenet96_ferplus.",
     ),
 ]
 HEADS = Annotated[
