@@ -48,11 +48,11 @@ RUNTIMES = [
 
 TOLERANCE = {
     Precision.FP32: {"default": 1e-4, "b0": 1e-4},
-    Precision.BF16: {"default": 0.04, "b0": 0.35},
+    Precision.BF16: {"default": 0.12, "b0": 0.35},
 }
 """Norm of the differences in parts of the output's norm. bfloat16 numbers have 8 bits, so that a product is off by up
-to 0.004 of itself. Trained weights keep such errors down (0.02 was seen), random ones of a deep network let them grow
-(0.2); unrelated outputs would differ by 1.4."""
+to 0.004 of itself. Trained weights keep such errors down (0.08 was seen on noise, 0.02 on faces), random ones of a deep
+network let them grow (0.2); unrelated outputs would differ by 1.4."""
 
 
 @pytest.fixture(scope="module")

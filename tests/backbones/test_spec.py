@@ -111,7 +111,7 @@ def test_registry_is_what_emotiefflib_reads_from_the_names() -> None:
 
 
 def test_every_backbone_is_an_asset_with_the_same_terms() -> None:
-    assert len(BACKBONES) == 8
+    assert len(BACKBONES) == 9
     for name, spec in BACKBONES.items():
         assert spec.name == name
         assert (spec.licence, spec.training_data) == (ASSETS[name].licence, ASSETS[name].training_data)

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 from typer.testing import CliRunner
 
 from affectline.assets import fetch
 from affectline.backbones import DEFAULT_BACKBONE, load_backbone
+from affectline.backbones.network import open_network
 from affectline.backbones.spec import describe
 from affectline.cli.main import app
 from affectline.errors import InputError, ModelFileError
 from affectline.runtime import Precision, Runtime
+from affectline.training.pooling import with_plain_pooling
 from affectline.training.quantise import quantise_backbone
 from networks import pictures, random_network
 from tiny_networks import SPEC, save, tiny_network
@@ -110,3 +114,43 @@ def test_what_to_do_without_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_too_few_faces(default_file: Path) -> None:
     with pytest.raises(InputError, match="3 faces are too few to scale a network by: give at least 16"):
         quantise_backbone(default_file, pictures(3))
+
+
+def pooled_by_view() -> onnx.ModelProto:
+    """A network whose mean over the picture is written as PyTorch's exporter writes a view of it."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        "weight": rng.normal(0, 0.3, (8, 3, 3, 3)).astype(np.float32),
+        "low": np.float32(0), "high": np.float32(6), "axes": np.array([2, 3]), "flat": np.array([-1]),
+        "every": np.arange(8)[None] + 0, "shape": np.array([-1, 8]),
+        "last": rng.normal(0, 1, (2, 8)).astype(np.float32), "bias": np.zeros(2, np.float32),
+    }  # fmt: skip
+    node = onnx.helper.make_node
+    nodes = [
+        node("Conv", ["input", "weight"], ["features"], pads=[1, 1, 1, 1]),
+        node("Clip", ["features", "low", "high"], ["clipped"]),
+        node("ReduceMean", ["clipped", "axes"], ["mean"], keepdims=1),
+        node("Reshape", ["mean", "flat"], ["all"]),
+        node("Gather", ["all", "every"], ["view"]),
+        node("Reshape", ["view", "shape"], ["embedding"]),
+        node("Gemm", ["embedding", "last", "bias"], ["expression_logits"], transB=1),
+    ]
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        nodes, "g",
+        [value("input", 1, [1, 3, 12, 12])], [value("embedding", 1, [1, 8]), value("expression_logits", 1, [1, 2])],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items()],
+    )  # fmt: skip
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+
+
+def test_a_view_of_the_mean_becomes_one_operator() -> None:
+    network = pooled_by_view()
+    plain = with_plain_pooling(network)
+    assert [one.op_type for one in plain.graph.node] == ["Conv", "Clip", "GlobalAveragePool", "Flatten", "Gemm"]
+    picture = np.random.default_rng(1).normal(size=(1, 3, 12, 12)).astype(np.float32)
+    outputs = ("embedding", "expression_logits")
+    before, after = (open_network(one.SerializeToString(), "x").run(picture, outputs) for one in (network, plain))
+    for theirs, mine in zip(before, after, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-6)
+    assert with_plain_pooling(plain) is plain

@@ -121,8 +121,8 @@ _SPECS: Final = (
         name="mobilenet96_ferplus",
         file_name="mobilenet96_ferplus.onnx",
         kind=AssetKind.BACKBONE,
-        digest=Digest("sha256", "9a416289d6fe6db202037afc9abb1bf0407f173b7ea52258dfdaa4fcbf8c1ebf"),
-        size_bytes=7078834,
+        digest=Digest("sha256", "50699c3f2dda3b5281fc7baf780c1baec12281e294843be86fb23db037552114"),
+        size_bytes=7078524,
         licence="Apache-2.0",
         training_data=f"{_FERPLUS}; begun with weights that had learned from VGGFace2, photographs of celebrities that "
         "were published for research",

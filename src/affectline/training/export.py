@@ -24,6 +24,7 @@ from affectline.labels import Task
 from affectline.records import FloatArray
 from affectline.training.cnn import FaceNetwork
 from affectline.training.onnx_start import ARCHITECTURE_KEY
+from affectline.training.pooling import with_plain_pooling
 
 OPSET: Final = 18
 TOLERANCE: Final = 1e-4
@@ -71,7 +72,7 @@ def export_backbone(
         OutputError: the file cannot be written.
     """
     named = _NamedOutputs(network, spec).eval()
-    plain = _simplified(_exported(named, spec))
+    plain = with_plain_pooling(_simplified(_exported(named, spec)))
     onnx.helper.set_model_props(plain, {METADATA_KEY: describe(spec), ARCHITECTURE_KEY: network.arch})
     expected = _run_torch(named, probes, spec)
     given = _run_onnx(plain.SerializeToString(), probes, spec)

@@ -20,6 +20,7 @@ from affectline.backbones.files import find_backbone, is_quantised
 from affectline.errors import InputError
 from affectline.records import FloatArray, UInt8Array
 from affectline.runtime import Precision, Runtime
+from affectline.training.pooling import with_plain_pooling
 
 CALIBRATION_PICTURES: Final = 512
 LEAST_PICTURES: Final = 16
@@ -77,6 +78,7 @@ def _prepare(network: onnx.ModelProto) -> onnx.ModelProto:
     version = max(entry.version for entry in network.opset_import if not entry.domain)
     if version < FIRST_OPSET:
         network = onnx.version_converter.convert_version(network, FIRST_OPSET)
+    network = with_plain_pooling(network)
     for number, node in enumerate(network.graph.node):
         node.name = node.name or f"node_{number}"
     return network
