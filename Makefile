@@ -36,7 +36,7 @@ $(VENV)-finetune/.installed: pyproject.toml tests/constraints-finetune.txt
 	touch $@
 
 test-finetune: $(VENV)-finetune/.installed
-	$(VENV)-finetune/$(notdir $(BIN))/python -m pytest tests/training/test_finetune.py tests/training/test_finetune_tasks.py tests/experiments/test_network.py
+	$(VENV)-finetune/$(notdir $(BIN))/python -m pytest tests/training/test_finetune.py tests/training/test_finetune_tasks.py tests/training/test_starts.py tests/experiments/test_network.py
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
