@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from affectline import block_rows, observe
+from affectline import block_rows, pipeline
 from affectline.describe import finish_settings
 from affectline.models import Models, load_models
 from affectline.observe import Observer
@@ -86,7 +86,7 @@ def test_threads_and_batches_change_no_row(  # noqa: PLR0913, PLR0917 - fixtures
 ) -> None:
     monkeypatch.setattr(block_rows, "BATCH_FACES", batch)
     # More cores than two threads: the stages take turns.
-    monkeypatch.setattr(observe, "usable_cores", lambda: 3)
+    monkeypatch.setattr(pipeline, "usable_cores", lambda: 3)
     frames = {"one face": one_face, "three faces": three_faces}[clip]
     blocks = list(Observer(models).observe(iter(frames), frames[0].rgb.nbytes))
     rows, (wanted, marks) = pa.Table.from_batches([block.rows for block in blocks]), plain_rows[clip]

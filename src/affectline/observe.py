@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from threading import BoundedSemaphore
 
 import numpy as np
 import pyarrow as pa
@@ -29,16 +28,14 @@ from affectline.pipeline import (
     at_once,
     drawn,
     in_background,
+    permit_for,
+    queue_length,
     side_by_side,
 )
 from affectline.raw_blocks import RawBlock
 from affectline.records import Face, Frame
-from affectline.runtime import usable_cores
 from affectline.schema import raw_schema
 from affectline.stride import Stride, mark_last
-
-MAX_QUEUED_BYTES = 64 * 2**20
-"""Pictures that may wait between two stages; bounds memory on 8K video."""
 
 
 def raw_rows_schema(models: Models, names: Sequence[str] | None) -> pa.Schema:
@@ -100,8 +97,7 @@ class Observer:
             frame_bytes: size of one decoded frame, from which the queues get their length; 0 where it is unknown.
             goes_on: more frames of the input follow behind these. With a stride, the last of an input is seen too.
         """
-        # Of pictures whose sizes differ nobody knows how large they are.
-        depth = int(np.clip(MAX_QUEUED_BYTES // frame_bytes, 1, 16)) if frame_bytes else 1
+        depth = queue_length(frame_bytes)
         ends = self._stride.stride_s is not None and not goes_on
         marked_frames = mark_last(frames) if ends else ((frame, False) for frame in frames)
         runtime = self._models.backbones[0].runtime
@@ -109,7 +105,7 @@ class Observer:
             with ONE_OPENCV_THREAD:
                 yield from self._run(map(self._see, marked_frames), at_once)
             return
-        permit: Permit = nullcontext() if runtime.cores >= usable_cores() else BoundedSemaphore(runtime.cores)
+        permit = permit_for(runtime.cores)
         with (
             ONE_OPENCV_THREAD,
             in_background(drawn(marked_frames, permit), depth) as decoded,

@@ -7,15 +7,32 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from threading import BoundedSemaphore
 from typing import Any, Final, Generic, TypeVar
 
 import cv2
+
+from affectline.runtime import usable_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Permit = AbstractContextManager[Any]
 """Held while a stage works, and not while it waits for others: a semaphore lets so many stages work at once."""
+
+
+MAX_QUEUED_BYTES: Final = 64 * 2**20
+"""Pictures that may wait between two stages; bounds memory on 8K video."""
+
+
+def permit_for(cores: int) -> Permit:
+    """Return the permit of stages that may use so many cores together."""
+    return nullcontext() if cores >= usable_cores() else BoundedSemaphore(cores)
+
+
+def queue_length(frame_bytes: int) -> int:
+    """Return how many frames may wait between two stages; of pictures whose size is not known (0) one."""
+    return min(max(MAX_QUEUED_BYTES // frame_bytes, 1), 16) if frame_bytes else 1
 
 
 class _End:

@@ -114,32 +114,30 @@ def _emotiefflib(name: str, git_blob: str) -> AssetSpec:
     )
 
 
-_FERPLUS: Final = "FER+: FER2013 photographs, collected from the web for research, with votes of ten people (MIT)"
+def _ferplus(name: str, sha256: str, size_bytes: int, start: str = "") -> AssetSpec:
+    photographs = "FER+: FER2013 photographs, collected from the web for research, with votes of ten people (MIT)"
+    return AssetSpec(
+        name=name,
+        file_name=f"{name}.onnx",
+        kind=AssetKind.BACKBONE,
+        digest=Digest("sha256", sha256),
+        size_bytes=size_bytes,
+        licence="Apache-2.0",
+        training_data=f"{photographs}; {start}" if start else photographs,
+        source_page="https://github.com/microsoft/FERPlus",
+        embedded=f"data/{name}.onnx",
+    )
+
 
 _SPECS: Final = (
-    AssetSpec(
-        name="mobilenet96_ferplus",
-        file_name="mobilenet96_ferplus.onnx",
-        kind=AssetKind.BACKBONE,
-        digest=Digest("sha256", "50699c3f2dda3b5281fc7baf780c1baec12281e294843be86fb23db037552114"),
-        size_bytes=7078524,
-        licence="Apache-2.0",
-        training_data=f"{_FERPLUS}; begun with weights that had learned from VGGFace2, photographs of celebrities that "
-        "were published for research",
-        source_page="https://github.com/microsoft/FERPlus",
-        embedded="data/mobilenet96_ferplus.onnx",
+    _ferplus(
+        "mobilenet96_ferplus",
+        "50699c3f2dda3b5281fc7baf780c1baec12281e294843be86fb23db037552114",
+        7078524,
+        "begun with weights that had learned from VGGFace2, photographs of celebrities that were published for "
+        "research",
     ),
-    AssetSpec(
-        name="lite0_ferplus",
-        file_name="lite0_ferplus.onnx",
-        kind=AssetKind.BACKBONE,
-        digest=Digest("sha256", "c60e95b3b3edda017a0b2f094eb948e0977341fc1d25b5df684e02b635cf1a3c"),
-        size_bytes=8812661,
-        licence="Apache-2.0",
-        training_data=_FERPLUS,
-        source_page="https://github.com/microsoft/FERPlus",
-        embedded="data/lite0_ferplus.onnx",
-    ),
+    _ferplus("lite0_ferplus", "c60e95b3b3edda017a0b2f094eb948e0977341fc1d25b5df684e02b635cf1a3c", 8812661),
     _emotiefflib("enet_b0_8_best_vgaf", "49772db4e87ee6df57087fba131832a959e5c64d"),
     _emotiefflib("enet_b0_8_best_afew", "d87faf71e8756d68c701ffd88b4cde4be460f57d"),
     _emotiefflib("enet_b0_8_va_mtl", "7ce9d6dd5b82b260bc19bfe7822a6ffa1abb6011"),

@@ -90,11 +90,18 @@ def fit(
     if facts is None:
         unit.begin()
         started_s = time.monotonic()
-        if isinstance(params, NetworkSettings):
-            scores = network_scores(data.folder, split, params, seed, unit, on_progress)
-        else:
-            scores = score_sequences(_trained(recipe, split, params, unit, on_progress), split.valid)
-        _write_scores(unit.folder / SCORES_NAME, scores)
+
+        def made() -> Sequence[SequenceScores]:
+            if isinstance(params, NetworkSettings):
+                return network_scores(data.folder, split, params, seed, unit, on_progress)
+            return score_sequences(_trained(recipe, split, params, unit, on_progress), split.valid)
+
+        try:
+            found = made()
+        except ResumeError:  # the checkpoint is damaged, or of another version of what trains it
+            unit.checkpoint.unlink(missing_ok=True)
+            found = made()
+        _write_scores(unit.folder / SCORES_NAME, found)
         facts = {"seconds": round(time.monotonic() - started_s, 2)}
         unit.finish(facts)
     scores = _read_scores(unit.folder / SCORES_NAME, split.valid.sequences)
@@ -148,11 +155,7 @@ def _trained(
     train = split.train if recipe.share == 1 else share_of(split.train, recipe.share, seed)
     learns_by_epochs = params is not None and not isinstance(params, AutomlParams)
     learned, stopping = stopping_split(train, seed) if learns_by_epochs else (train, None)
-    try:
-        head = make_trainer(recipe.model, params, run).fit(learned, stopping)
-    except ResumeError:  # damaged, or of another version of what trains it
-        unit.checkpoint.unlink(missing_ok=True)
-        head = make_trainer(recipe.model, params, run).fit(learned, stopping)
+    head = make_trainer(recipe.model, params, run).fit(learned, stopping)
     save_head(head, unit.folder / HEAD_NAME)
     return head
 

@@ -15,7 +15,7 @@ from affectline.backbones import Backbone, load_backbone
 from affectline.datasets.affwild2 import find_crops
 from affectline.datasets.labelled import LabelledSequence, LabelledTables
 from affectline.datasets.labelled_crops import CropOptions, load_crops
-from affectline.errors import InputError, InputFileError, MissingExtraError, ResumeError
+from affectline.errors import InputError, InputFileError, MissingExtraError
 from affectline.evaluation.sequence_scores import SequenceScores, frame_intervals_s
 from affectline.experiments.data import SplitData, stopping_split
 from affectline.experiments.settings import NetworkSettings
@@ -104,11 +104,7 @@ def _trained(
     start = Start(init, settings.arch or None, settings.size)
     recipe = TaskRecipe(train.task, options, NETWORK_NAME, start, params, allow_empty=True)
     run = FinetuneRun(unit.checkpoint, resume=True, on_progress=on_progress)
-    try:
-        return train_on_task(recipe, unit.folder, run).exported.path
-    except ResumeError:  # damaged, or of another version of what trains it
-        unit.checkpoint.unlink(missing_ok=True)
-        return train_on_task(recipe, unit.folder, run).exported.path
+    return train_on_task(recipe, unit.folder, run).exported.path
 
 
 def _list(path: Path, data: LabelledTables) -> Path:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from threading import BoundedSemaphore
 from typing import Final
 
 import numpy as np
@@ -16,15 +15,12 @@ from affectline.backbones import Backbone
 from affectline.faces.crops import crop_face
 from affectline.faces.detector import Detector
 from affectline.faces.follower import FaceFollower
-from affectline.pipeline import ONE_OPENCV_THREAD, Permit, applied, drawn, in_background
+from affectline.pipeline import ONE_OPENCV_THREAD, Permit, applied, drawn, in_background, permit_for, queue_length
 from affectline.records import Face, FaceFeatures, FloatArray, Frame
-from affectline.runtime import usable_cores
 from affectline.video import EVERY_FRAME, FrameSource
 
 BATCH_FACES: Final = 16
 """Crops that the network gets at once, and rows of a batch."""
-
-MAX_QUEUED_BYTES: Final = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,8 +61,7 @@ def video_features(
 
     Frames that could not be decoded whole have none.
     """
-    frame_bytes = 3 * video.info.width * video.info.height
-    depth = int(np.clip(MAX_QUEUED_BYTES // max(frame_bytes, 1), 1, 16))
+    depth = queue_length(3 * video.info.width * video.info.height)
     follower = FaceFollower(detector, max_faces, detect_every=None)
     find = partial(_find, follower=follower, backbone=backbone)
     runtime, frames = backbone.runtime, video.frames(EVERY_FRAME)
@@ -74,7 +69,7 @@ def video_features(
         with ONE_OPENCV_THREAD:
             yield from _batches(map(find, frames), backbone, nullcontext())
         return
-    permit: Permit = nullcontext() if runtime.cores >= usable_cores() else BoundedSemaphore(runtime.cores)
+    permit = permit_for(runtime.cores)
     with (
         ONE_OPENCV_THREAD,
         in_background(drawn(frames, permit), depth) as decoded,

@@ -5,10 +5,9 @@ Sizes and lengths are read from the container, and its packets are counted, befo
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -127,7 +126,7 @@ def _probe_video(path: Path, request: ProbeRequest) -> Probed:
         _check_pixels(*square_size(context.width, context.height, stream.sample_aspect_ratio), request)
         length = _Length(request)
         # Of a damaged file what comes before the fault counts; whether that can be used is for the reader to say.
-        with contextlib.suppress(av.error.FFmpegError, MemoryError):
+        with suppress(av.error.FFmpegError, MemoryError):
             for packet in container.demux(stream):
                 if packet.size:
                     length.add(packet.pts, float(packet.time_base or 0), float(stream.average_rate or 0))

@@ -74,8 +74,10 @@ class FerPlusRecipe:
     @property
     def size(self) -> int:
         """Side of the network's input, pixels."""
+        if self.start.size is not None:
+            return self.start.size
         about = self.start.about()
-        return self.start.size or (DEFAULT_SIZE if about is None else about.spec.size)
+        return DEFAULT_SIZE if about is None else about.spec.size
 
     @property
     def spec(self) -> BackboneSpec:
