@@ -122,7 +122,7 @@ def pooled_by_view() -> onnx.ModelProto:
     arrays = {
         "weight": rng.normal(0, 0.3, (8, 3, 3, 3)).astype(np.float32),
         "low": np.float32(0), "high": np.float32(6), "axes": np.array([2, 3]), "flat": np.array([-1]),
-        "every": np.arange(8)[None] + 0, "shape": np.array([-1, 8]),
+        "every": np.arange(8)[None] + 0, "zero": np.array([0]), "shape": np.array([-1, 8]),
         "last": rng.normal(0, 1, (2, 8)).astype(np.float32), "bias": np.zeros(2, np.float32),
     }  # fmt: skip
     node = onnx.helper.make_node
@@ -131,7 +131,11 @@ def pooled_by_view() -> onnx.ModelProto:
         node("Clip", ["features", "low", "high"], ["clipped"]),
         node("ReduceMean", ["clipped", "axes"], ["mean"], keepdims=1),
         node("Reshape", ["mean", "flat"], ["all"]),
-        node("Gather", ["all", "every"], ["view"]),
+        node("Shape", ["clipped"], ["sides"]),
+        node("Mul", ["sides", "sides"], ["squares"]),
+        node("Squeeze", ["every"], ["one"]),
+        node("Unsqueeze", ["one", "zero"], ["picked"]),
+        node("Gather", ["all", "picked"], ["view"]),
         node("Reshape", ["view", "shape"], ["embedding"]),
         node("Gemm", ["embedding", "last", "bias"], ["expression_logits"], transB=1),
     ]

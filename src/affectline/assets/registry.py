@@ -132,8 +132,8 @@ def _ferplus(name: str, sha256: str, size_bytes: int, start: str = "") -> AssetS
 _SPECS: Final = (
     _ferplus(
         "mobilenet96_ferplus",
-        "50699c3f2dda3b5281fc7baf780c1baec12281e294843be86fb23db037552114",
-        7078524,
+        "b5ad659eab4884d5d45867d33745e01f867c17132ae3385806913071eed7e6de",
+        7069854,
         "begun with weights that had learned from VGGFace2, photographs of celebrities that were published for "
         "research",
     ),

@@ -32,9 +32,20 @@ def with_plain_pooling(network: onnx.ModelProto) -> onnx.ModelProto:
             nodes.append(node)
     del plain.graph.node[:]
     plain.graph.node.extend(nodes)
-    used = {name for node in plain.graph.node for name in node.input}
-    kept = [tensor for tensor in plain.graph.initializer if tensor.name in used]
-    del plain.graph.initializer[:]
-    plain.graph.initializer.extend(kept)
+    drop_unused(plain.graph)
     onnx.checker.check_model(plain)
     return plain
+
+
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Take out, in place, the nodes and constants on which no output depends."""
+    used = {output.name for output in graph.output}
+    nodes = []
+    for node in reversed(graph.node):  # Sorted, as ONNX wants it: whoever uses a value comes behind its maker.
+        if used.intersection(node.output):
+            nodes.append(node)
+            used.update(node.input)
+    constants = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(reversed(nodes))
+    graph.initializer.extend(constants)
