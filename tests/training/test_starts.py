@@ -84,9 +84,12 @@ def test_a_file_whose_layers_cannot_be_read_back_is_refused(tmp_path: Path) -> N
         begin(Start(path), FinetuneParams(arch=network.arch), Task.EXPR, FERPLUS, pictures)
 
 
-def test_the_last_layer_comes_along_for_the_same_labels_alone() -> None:
-    start, params = Start("mobilenet96_ferplus"), FinetuneParams(arch="mobilenetv1_100")
-    known = load_backbone("mobilenet96_ferplus").run(np.repeat(pictures(), 2, axis=2).repeat(2, axis=3)[..., :96, :96])
+@pytest.mark.parametrize(
+    ("name", "arch"), [("mobilenet96_ferplus", "mobilenetv1_100"), ("lite0_ferplus", "tf_efficientnet_lite0")]
+)
+def test_the_last_layer_comes_along_for_the_same_labels_alone(name: str, arch: str) -> None:
+    start, params = Start(name), FinetuneParams(arch=arch)
+    known = load_backbone(name).run(np.repeat(pictures(), 2, axis=2).repeat(2, axis=3)[..., :96, :96])
     inputs = torch.from_numpy(np.repeat(pictures(), 2, axis=2).repeat(2, axis=3)[..., :96, :96].copy())
     for labels, is_same in ((FERPLUS, True), (ABAW, False)):
         network = begin(start, params, Task.EXPR, labels, pictures).eval()

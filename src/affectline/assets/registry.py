@@ -137,7 +137,7 @@ _SPECS: Final = (
         "begun with weights that had learned from VGGFace2, photographs of celebrities that were published for "
         "research",
     ),
-    _ferplus("lite0_ferplus", "c60e95b3b3edda017a0b2f094eb948e0977341fc1d25b5df684e02b635cf1a3c", 8812661),
+    _ferplus("lite0_ferplus", "70739a8a1b7e56f3b99cd9c64d5544f5f4ba5eab3fa1d13f23bc3334d15e0854", 8818068),
     _emotiefflib("enet_b0_8_best_vgaf", "49772db4e87ee6df57087fba131832a959e5c64d"),
     _emotiefflib("enet_b0_8_best_afew", "d87faf71e8756d68c701ffd88b4cde4be460f57d"),
     _emotiefflib("enet_b0_8_va_mtl", "7ce9d6dd5b82b260bc19bfe7822a6ffa1abb6011"),
