@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,13 @@ from affectline.experiments.results import RowResult
 from affectline.experiments.run import ExperimentOptions, Experiments
 from affectline.experiments.settings import ExperimentSettings, NetworkSettings, parse_settings
 from affectline.experiments.tables import Heading, write_tables
+from affectline.features import FeaturePart
 from affectline.heads.head_file import load_head
+from affectline.heads.mlp import MlpHead
+from affectline.labels import Task
 from affectline.progress import ignore_progress
+from affectline.training.heads import MlpTrainer
+from affectline.training.params import default_params
 
 ROWS = ("va_mt_mlp_smooth", "va_both_mlp", "expr_b0_aligned", "expr_b0_logits", "au_b0_mlp_smooth", "expr_b0_cascade")
 QUICK = ProtocolOptions(folds=3, radii=(0, 2, 5, 9))
@@ -145,26 +151,49 @@ def test_other_labels_run_the_rows_of_their_task_again(
     assert [name for name, was_kept in kept.items() if not was_kept] == ["au_b0_mlp_smooth"]
 
 
-def test_a_killed_run_goes_on_to_the_same_figures(synthetic: Path, tmp_path: Path) -> None:
-    rows = ("au_b0_mlp_smooth",)
-    settings = ExperimentSettings(own=parse_settings(["au_b0_mlp.epochs=4", "au_b0_mlp.patience=9"]))
-    unbroken, _ = run(synthetic, tmp_path / "unbroken", rows, settings=settings)
+@pytest.mark.parametrize(("row", "runs"), [("au_b0_mlp_smooth", 1), ("au_b0_mlp_smooth", 2), ("va_b0_gru_smooth", 2)])
+def test_a_killed_run_goes_on_to_the_same_figures(synthetic: Path, tmp_path: Path, row: str, runs: int) -> None:
+    """In the run that finds the number of epochs, or in the one on all training videos."""
+    head = row.removesuffix("_smooth")
+    settings = ExperimentSettings(own=parse_settings([f"{head}.epochs=4", f"{head}.patience=9"]))
+    unbroken, _ = run(synthetic, tmp_path / "unbroken", (row,), settings=settings)
+    seen: list[float] = []
+
+    def note(done: int, total: int | None) -> None:
+        seen.append(done / (total or 1))
 
     def kill(done: int, total: int | None) -> None:
-        if done > 0.6 * (total or 0):
+        note(done, total)
+        begun = 1 + sum(after < before for before, after in pairwise(seen))
+        if begun == runs and seen[-1] > 0.6:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(synthetic, tmp_path / "killed", rows, settings=settings, on_progress=kill)
-    (checkpoint,) = (tmp_path / "killed" / "heads" / "au_b0_mlp-seed0").glob("*.part")
-    seen: list[float] = []
-    again, _ = run(
-        synthetic, tmp_path / "killed", rows, settings=settings,
-        on_progress=lambda done, total: seen.append(done / (total or 1)),
-    )  # fmt: skip
+        run(synthetic, tmp_path / "killed", (row,), settings=settings, on_progress=kill)
+    folder = tmp_path / "killed" / "heads" / f"{head}-seed0"
+    left = {path.name.split(".", 1)[1] for path in folder.iterdir() if ".part" in path.name}
+    assert left
+    assert ("epochs.part" in left) == (runs == 2)
+    seen.clear()
+    again, _ = run(synthetic, tmp_path / "killed", (row,), settings=settings, on_progress=note)
     assert seen[0] > 0.5  # it did not start anew
-    assert not checkpoint.exists()
-    assert replace(again["au_b0_mlp_smooth"], seconds=0) == replace(unbroken["au_b0_mlp_smooth"], seconds=0)
+    assert sum(after < before for before, after in pairwise(seen)) == 2 - runs
+    assert not [path for path in folder.iterdir() if ".part" in path.name]
+    assert replace(again[row], seconds=0) == replace(unbroken[row], seconds=0)
+
+
+def test_heads_learn_from_all_training_videos_for_as_long_as_some_of_them_say(synthetic: Path, tmp_path: Path) -> None:
+    settings = ExperimentSettings(own=parse_settings(["va_b0_mlp.epochs=6"]))
+    run(synthetic, tmp_path / "out", ("va_b0_mlp",), settings=settings)
+    data = ExperimentData(synthetic, synthetic / "store").split(heads()["va_b0_mlp"])
+    params = replace(default_params(Task.VA, (FeaturePart.LOGITS,)), epochs=6, allow_empty_classes=True)
+    first = MlpTrainer(params)
+    first.fit(*stopping_split(data.train, 0))
+    assert first.record is not None
+    expected = MlpTrainer(replace(params, epochs=first.record.best_epoch)).fit(data.train)
+    found = load_head(tmp_path / "out" / "heads" / "va_b0_mlp-seed0" / HEAD_NAME)
+    assert isinstance(found, MlpHead)
+    np.testing.assert_array_equal(found.layers[0].weight, expected.layers[0].weight)
 
 
 def test_rows_that_fail_say_why_and_the_rest_goes_on(synthetic: Path, tmp_path: Path) -> None:

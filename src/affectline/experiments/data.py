@@ -137,7 +137,7 @@ def share_of(train: LabelledTables, share: float, seed: int) -> LabelledTables:
 
 
 def stopping_split(train: LabelledTables, seed: int) -> tuple[LabelledTables, LabelledTables | None]:
-    """Return what a head learns from, and an eighth of the training videos that say when to stop.
+    """Return what a head learns from at first, and an eighth of the training videos that say when to stop.
 
     So no validation video has a say in a head: what is chosen on those is chosen behind it. With fewer than
     `MIN_STOPPING_VIDEOS` source videos there is nothing to spare, and training runs to its end.

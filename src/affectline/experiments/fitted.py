@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard
 
 import numpy as np
 from safetensors import SafetensorError
@@ -18,7 +18,7 @@ from affectline.atomic_file import complete_file
 from affectline.datasets.labelled import LabelledSequence, LabelledTables
 from affectline.errors import InputError, InputFileError, ResumeError
 from affectline.evaluation.sequence_scores import SequenceScores, score_sequences
-from affectline.experiments.data import ExperimentData, SplitData, share_of, stopping_split
+from affectline.experiments.data import STOPPING_PART, ExperimentData, SplitData, share_of, stopping_split
 from affectline.experiments.network import crops_digest, network_scores
 from affectline.experiments.recipes import FINETUNED, HeadRecipe
 from affectline.experiments.settings import ExperimentSettings, NetworkSettings, with_settings
@@ -29,6 +29,8 @@ from affectline.progress import ProgressHook, ignore_progress
 from affectline.training.automl import AutomlParams
 from affectline.training.epochs import RunOptions
 from affectline.training.examples import check_targets
+from affectline.training.params import TrainParams
+from affectline.training.temporal_params import TemporalParams
 from affectline.training.trainers import PRETRAINED, ModelParams, default_model_params, make_trainer
 
 SCORES_NAME: Final = "scores.safetensors"
@@ -85,6 +87,8 @@ def fit(
     inputs = {"version": (VERSION, __version__), "recipe": recipe, "data": split.digest, "params": params}
     if recipe.model == FINETUNED:
         inputs |= {"crops": crops_digest(data.folder), "init": _init_digest(settings.network.init)}
+    elif _learns_by_epochs(params):
+        inputs |= {"stopping": STOPPING_PART, "refitted": True}
     unit = Unit(folder / f"{recipe.name}-seed{seed}", inputs)
     facts = unit.facts()
     if facts is None:
@@ -98,8 +102,8 @@ def fit(
 
         try:
             found = made()
-        except ResumeError:  # the checkpoint is damaged, or of another version of what trains it
-            unit.checkpoint.unlink(missing_ok=True)
+        except ResumeError:  # a checkpoint is damaged, or of another version of what trains it
+            unit.forget()
             found = made()
         _write_scores(unit.folder / SCORES_NAME, found)
         facts = {"seconds": round(time.monotonic() - started_s, 2)}
@@ -147,17 +151,49 @@ def _params(recipe: HeadRecipe, settings: ExperimentSettings, seed: int) -> Mode
     return with_settings(replace(params, seed=seed), recipe, settings.own)
 
 
+def _learns_by_epochs(params: ModelParams | NetworkSettings) -> TypeGuard[TrainParams | TemporalParams]:
+    return isinstance(params, TrainParams | TemporalParams)
+
+
 def _trained(
     recipe: HeadRecipe, split: SplitData, params: ModelParams, unit: Unit, on_progress: ProgressHook
 ) -> SavableHead:
-    run = RunOptions(unit.checkpoint, resume=True, on_progress=on_progress)
+    """Return a head that has learned from all training videos of its share."""
     seed = 0 if params is None else params.seed
     train = split.train if recipe.share == 1 else share_of(split.train, recipe.share, seed)
-    learns_by_epochs = params is not None and not isinstance(params, AutomlParams)
-    learned, stopping = stopping_split(train, seed) if learns_by_epochs else (train, None)
-    head = make_trainer(recipe.model, params, run).fit(learned, stopping)
+    if _learns_by_epochs(params):
+        params = replace(params, epochs=_epochs(recipe, train, params, unit, on_progress))
+    run = RunOptions(unit.checkpoint, resume=True, on_progress=on_progress)
+    head = make_trainer(recipe.model, params, run).fit(train, None)
     save_head(head, unit.folder / HEAD_NAME)
     return head
+
+
+def _epochs(
+    recipe: HeadRecipe,
+    train: LabelledTables,
+    params: TrainParams | TemporalParams,
+    unit: Unit,
+    on_progress: ProgressHook,
+) -> int:
+    """Return how many epochs are best for training videos that are kept back from a first run.
+
+    So a head can learn from all of them, and no validation video has a say.
+    """
+    learned, stopping = stopping_split(train, params.seed)
+    if stopping is None:
+        return params.epochs
+    found = unit.stage("epochs")
+    try:
+        return int(found.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        pass
+    trainer = make_trainer(recipe.model, params, RunOptions(unit.stage("first"), resume=True, on_progress=on_progress))
+    trainer.fit(learned, stopping)
+    epochs = params.epochs if trainer.record is None else trainer.record.best_epoch
+    with complete_file(found) as file:
+        file.write(str(epochs).encode())
+    return epochs
 
 
 def _write_scores(path: Path, scores: Sequence[SequenceScores]) -> None:

@@ -34,7 +34,7 @@ REAL: Final = (
 EXPLAINED: Final = (
     "`ours` is chosen and scored on the same validation videos, as in the paper: weights, radius and thresholds "
     "included. `cross-validated` chooses them on other folds of source videos: the difference is the optimism of the "
-    "first. Heads are trained on the training videos alone; an eighth of those says when to stop. Both judge every "
+    "first. Heads are trained on the training videos alone, which also say for how many epochs. Both judge every "
     "labelled frame of the videos that have features; frames without a face are interpolated. Intervals are 95 % "
     "bootstrap intervals over source videos. `seeds` is the mean and the standard deviation over heads trained with "
     "other seeds."

@@ -51,15 +51,24 @@ class Unit:
         """Where unfinished work of these inputs is kept."""
         return self.folder / f"{self.digest}{_UNFINISHED}"
 
+    def stage(self, name: str) -> Path:
+        """Return where the unfinished work of an earlier stage is kept, or what came of it."""
+        return self.folder / f"{self.digest}.{name}{_UNFINISHED}"
+
     def begin(self) -> None:
         """Say that what is here is not finished; unfinished work of other inputs is removed."""
         (self.folder / FACTS_NAME).unlink(missing_ok=True)
-        for path in self.folder.glob(f"*{_UNFINISHED}"):
-            if path != self.checkpoint:
+        for path in self.folder.glob(f"*{_UNFINISHED}*"):
+            if not path.name.startswith(self.digest):
                 path.unlink()
 
+    def forget(self) -> None:
+        """Remove the unfinished work."""
+        for path in self.folder.glob(f"{self.digest}*{_UNFINISHED}*"):
+            path.unlink()
+
     def finish(self, facts: Mapping[str, JsonValue]) -> None:
-        """Write the facts: the work is done, its checkpoint is removed.
+        """Write the facts: the work is done, what was kept of it unfinished is removed.
 
         Raises:
             OutputError: they cannot be written.
@@ -67,7 +76,7 @@ class Unit:
         text = json.dumps({"digest": self.digest, **facts}, indent=1)
         with complete_file(self.folder / FACTS_NAME) as file:
             file.write((text + "\n").encode())
-        self.checkpoint.unlink(missing_ok=True)
+        self.forget()
 
 
 def digest_of(inputs: Mapping[str, object]) -> str:
