@@ -16,7 +16,7 @@ from affectline.records import FaceFeatures
 from labelled_examples import DIGEST, logits_for, make_info
 
 
-def put_video(
+def put_video(  # noqa: PLR0913 - the last two have defaults
     folder: Path,
     task: Task,
     video: str,
@@ -24,12 +24,14 @@ def put_video(
     frame_count: int,
     *,
     digest: str = DIGEST,
+    crop_kind: CropKind = CropKind.CROPPED,
 ) -> FeatureStore:
     """Add a video with the scores that `reading_head` gives for the frames with a face; return the store."""
     scores = np.array(list(seen.values()), np.float64).reshape(len(seen), -1 if seen else 2)
     wide = np.zeros((len(seen), 8), np.float32)
     wide[:, : scores.shape[1]] = logits_for(task, scores)
-    return _put(folder, make_info(video, frame_count, digest), np.array(list(seen), int), wide)
+    info = replace(make_info(video, frame_count, digest), crop_kind=crop_kind)
+    return _put(folder, info, np.array(list(seen), int), wide)
 
 
 def put_two_faces(

@@ -98,6 +98,8 @@ class TestExpanding:
         (tmp_path / "list.txt").write_text(f"# mine\n\n  {clip}  \n{bucket}/*.mp4\n", encoding="utf-8")
         assert places(f"@{tmp_path}/list.txt") == [str(clip), "memory://bucket/a.mp4", "memory://bucket/b.mp4"]
         assert read_lists(["x", f"@{tmp_path}/list.txt"]) == ["x", str(clip), f"{bucket}/*.mp4"]
+        (tmp_path / "marked.txt").write_text("a.mp4\n", encoding="utf-8-sig")  # as PowerShell writes it
+        assert read_lists([f"@{tmp_path}/marked.txt"]) == ["a.mp4"]
 
     def test_a_list_that_is_none(self, tmp_path: Path) -> None:
         (tmp_path / "empty").write_text("# nothing\n", encoding="utf-8")

@@ -69,7 +69,7 @@ def expand_inputs(paths: Sequence[Path | str], sequence_fps: float | None) -> li
     check_sequence_rate(sequence_fps)
     found: dict[Path, tuple[Path, str]] = {}
     for typed in paths:
-        for path in _matches(typed):
+        for path in matches(typed):
             for file, kind in _expand(path, "images" if sequence_fps is None else "sequence"):
                 # The same file may be named in two ways; two links to one file stay two inputs.
                 found.setdefault(file.parent.resolve() / file.name, (file.absolute(), kind))
@@ -112,7 +112,7 @@ def read_lists(typed: Sequence[str]) -> list[str]:
             words.append(word)
             continue
         try:
-            lines = Path(word[1:]).read_text(encoding="utf-8").splitlines()
+            lines = Path(word[1:]).read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise InputFileError(f"the list {word[1:]} cannot be read as text: {error}") from error
         inside = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
@@ -164,7 +164,8 @@ def distinct_stem(stem: str, place: str) -> str:
     return f"{stem}-{hashlib.blake2b(name, digest_size=STEM_DIGEST_BYTES).hexdigest()}"
 
 
-def _matches(typed: Path | str) -> list[Path]:
+def matches(typed: Path | str) -> list[Path]:
+    """Return what a pattern stands for, in natural order; the path itself where it is none or finds nothing."""
     path = Path(typed)
     if path.exists() or not glob.has_magic(str(typed)):
         return [path]

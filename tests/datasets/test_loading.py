@@ -11,7 +11,7 @@ from affectline.datasets.loading import DataOptions, load_labelled
 from affectline.datasets.own_labels import read_own_labels
 from affectline.datasets.sequences import check_finite
 from affectline.errors import InputError, InputFileError
-from affectline.features import CropKind, FeaturePart
+from affectline.features import CropKind, FeaturePart, TimeSource
 from affectline.features.store import FeatureStore
 from affectline.features.writer import write_features
 from affectline.labels import Task
@@ -146,6 +146,34 @@ class TestOwnLabels:
         )
         assert data.labels == ("Neutral", "Happiness", "Contempt")
         assert data.sequences[0].target.tolist() == [1, 2, 0]
+
+    def test_expressions_of_a_head_count_by_its_labels(self, tmp_path: Path) -> None:
+        (tmp_path / "labels.csv").write_text("video,frame,expression\nclip,0,sadness\nclip,1,neutral\n")
+        options, known = (
+            DataOptions(tmp_path / "store", labels=tmp_path / "labels.csv"),
+            ("Neutral", "Anger", "Sadness"),
+        )
+        data = load_labelled(Task.EXPR, "train", options, known)
+        assert data.labels == known
+        assert data.sequences[0].target.tolist() == [2, 0]
+        with pytest.raises(InputError, match="line 2: expression must be one of Neutral, Anger, got 'sadness'"):
+            load_labelled(Task.EXPR, "train", options, known[:2])
+
+    def test_times_of_an_assumed_rate_find_no_frame(self, tmp_path: Path) -> None:
+        for source, video in ((TimeSource.ASSUMED, "assumed"), (TimeSource.NOMINAL, "nominal")):
+            info = replace(make_info(video, 20), time_source=source)
+            features = FaceFeatures(np.zeros((20, 1), np.float32), np.zeros((20, 8), np.float32))
+            store = FeatureStore(tmp_path / "crops", create=True)
+            write_features(store, info, (np.arange(20), np.arange(20) / 30, features, None, None, None))
+        store.refresh()
+        text = "video,time_s,valence,arousal\n{},0.5,0,0\n"
+        for video in ("assumed", "nominal"):
+            (tmp_path / f"{video}.csv").write_text(text.format(video))
+        options = DataOptions(tmp_path / "crops", labels=tmp_path / "assumed.csv")
+        with pytest.raises(InputError, match=r"line 2: 0.5 s .* 30 frames a second were assumed; .* or --crop-fps"):
+            load_labelled(Task.VA, "train", options)
+        data = load_labelled(Task.VA, "train", replace(options, labels=tmp_path / "nominal.csv"))
+        assert data.sequences[0].labelled_frame.tolist() == [15]
 
     def test_one_of_valence_and_arousal_is_enough(self, tmp_path: Path) -> None:
         data = self.load(tmp_path, "video,frame,arousal\nclip,0,0.5\n")

@@ -180,6 +180,11 @@ class TestFiles:
         with pytest.raises(InputError, match="a synthetic set"):
             SynthOptions(**wrong)
 
+    def test_the_current_folder_stays_the_current_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        write_synthetic(Path(), SynthOptions(videos=5, frames=60))
+        assert (Path() / "synthetic.json").is_file()
+
     def test_refuses_a_folder_with_something_in_it(self, tmp_path: Path) -> None:
         (tmp_path / "x").touch()
         with pytest.raises(OutputError, match="is not empty"):

@@ -6,15 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from affectline.datasets.stored_videos import faces_on_side
 from affectline.datasets.submission import Sample, sample_of
 from affectline.errors import InputError
 from affectline.evaluation.needed_features import digests_of, require_backbones, usual_crop_kind, videos_for
 from affectline.evaluation.submit import submission_values
 from affectline.features import CropKind
+from affectline.heads.blend import BlendHead
 from affectline.heads.head import Decision
 from affectline.labels import Task
 from feature_stores import put_two_faces, put_video
-from labelled_examples import OTHER_DIGEST, reading_head
+from labelled_examples import OTHER_DIGEST, make_info, make_table, reading_head
 
 UNITS = tuple(Task.AU.official_labels)
 
@@ -114,6 +116,10 @@ class TestTwoSubjects:
             found = submission_values(head, sample_of(Task.VA, {f"v_{side}": 2}), videos_for(store, head, "my.head"))
             assert found.values[:, 0] == pytest.approx([0.1, 0.2], abs=1e-6)
 
+    @pytest.mark.parametrize("side", ["left", "right"])
+    def test_where_nobody_is_seen_there_is_no_side(self, side: str) -> None:
+        assert faces_on_side(make_table(make_info("v", 5), [], np.zeros((0, 2))), f"v_{side}").tolist() == []
+
     def test_crops_do_not_tell_a_side(self, tmp_path: Path) -> None:
         store = put_video(tmp_path, Task.VA, "v", {0: (0.1, 0.2)}, 1)
         head = reading_head(Task.VA)
@@ -149,10 +155,26 @@ def test_the_crops_of_the_training_are_taken_if_they_are_there(tmp_path: Path) -
     trained, other = (
         plain.with_card(replace(plain.card, crop_kind=kind)) for kind in (CropKind.CROPPED, CropKind.DETECTED)
     )
-    assert usual_crop_kind(store, [trained, trained]) is CropKind.CROPPED
-    assert usual_crop_kind(store, [other]) is None
-    assert usual_crop_kind(store, [trained, other]) is None
-    assert usual_crop_kind(store, [plain]) is None
+    assert usual_crop_kind(store, {"one": trained, "two": trained}) is CropKind.CROPPED
+    assert usual_crop_kind(store, {"one": other}) is None
+    assert usual_crop_kind(store, {"one": trained, "two": other}) is CropKind.CROPPED
+    assert usual_crop_kind(store, {"one": plain}) is None
+
+
+def test_heads_of_different_crops_are_not_scored_on_the_crops_of_one(tmp_path: Path) -> None:
+    for kind in (CropKind.CROPPED, CropKind.CROPPED_ALIGNED):
+        store = put_video(tmp_path, Task.VA, "a", {0: (0, 0)}, 1, crop_kind=kind)
+    store.refresh()
+    plain = reading_head(Task.VA)
+    one, other = (
+        plain.with_card(replace(plain.card, crop_kind=kind)) for kind in (CropKind.CROPPED, CropKind.CROPPED_ALIGNED)
+    )
+    with pytest.raises(InputError, match=r"these differ \(one: cropped; two: cropped_aligned\); score them one by one"):
+        usual_crop_kind(store, {"one": one, "two": other})
+    blend = BlendHead(replace(plain.card, crop_kind=None), (one, other), np.ones(2, np.float32))
+    with pytest.raises(InputError, match=r"these differ \(both: cropped and cropped_aligned\)"):
+        videos_for(store, blend, "both")
+    assert videos_for(store, blend, "both", CropKind.CROPPED_ALIGNED).names == {"a"}
 
 
 @pytest.mark.parametrize("mode", ["centred", "gaussian", "causal"])

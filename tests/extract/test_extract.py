@@ -78,6 +78,9 @@ class TestCrops:
         table = table_of(tmp_path / "store", "v")
         assert table.time_s.tolist() == [0.0, 2.0]
         assert (table.info.time_source, table.info.rate_fps) == (TimeSource.NOMINAL, 25)
+        run([tmp_path / "cropped"], tmp_path / "again")
+        table = table_of(tmp_path / "again", table.info.video)
+        assert (table.info.time_source, table.info.rate_fps) == (TimeSource.ASSUMED, 30)
         assert (table.info.crop_kind, table.info.crop, table.info.detector) == (CropKind.CROPPED, None, None)
 
     def test_times_of_the_video_where_it_is_given(self, tmp_path: Path) -> None:
@@ -123,6 +126,35 @@ class TestCrops:
         assert [one.status for one in run([folder], tmp_path / "store")] == ["skipped"]
         assert [one.status for one in run([folder], tmp_path / "store", crop_fps=25)] == ["done"]
         assert [one.status for one in run([folder], tmp_path / "store", crop_fps=25, again=True)] == ["done"]
+
+    def test_what_is_lost_is_said_each_time(self, tmp_path: Path) -> None:
+        folder = crops(tmp_path / "v", [1, 2])
+        (folder / "00002.jpg").write_bytes(b"no picture")
+        first, second = (run([folder], tmp_path / "store")[0] for _ in range(2))
+        assert (first.status, second.status) == ("incomplete", "incomplete")
+        assert "1 crops cannot be read and are left out: 00002.jpg" in first.message
+        assert second.message == first.message
+
+    def test_links_keep_their_names(self, tmp_path: Path) -> None:
+        crops(tmp_path / "disk" / "aff_cropped" / "other", [1])
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "cropped_aligned").symlink_to(tmp_path / "disk" / "aff_cropped")
+        (tmp_path / "data" / "cropped_aligned" / "linked").symlink_to(tmp_path / "disk" / "aff_cropped" / "other")
+        found = {(one.name, one.kind.value) for one in find_sources([tmp_path / "data"])}
+        assert found == {("other", "cropped_aligned"), ("linked", "cropped_aligned")}
+
+    def test_a_pattern_may_stand_for_folders_of_crops(self, tmp_path: Path) -> None:
+        crops(tmp_path / "cropped" / "a", [1])
+        crops(tmp_path / "cropped" / "b", [1])
+        assert [one.name for one in find_sources([str(tmp_path / "cropped" / "*")])] == ["a", "b"]
+
+    def test_a_name_that_is_no_text_costs_only_itself(self, tmp_path: Path) -> None:
+        odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/v/caf\xe9"))
+        crops(tmp_path / "v" / "fine", [1])
+        crops(tmp_path / "v" / "odd", [1]).rename(odd)  # OpenCV crashes when it is to write there
+        results = run([tmp_path / "v"], tmp_path / "store")
+        assert sorted(one.status for one in results) == ["done", "failed"]
+        assert any("the name is not UTF-8" in one.message for one in results)
 
     def test_another_source_of_one_name_is_refused_until_again(self, tmp_path: Path) -> None:
         crops(tmp_path / "x" / "v", [1])

@@ -16,7 +16,7 @@ from affectline.heads.blend import BlendHead, joint_backbones
 from affectline.heads.cascade import CascadeHead, cascaded
 from affectline.heads.gated import GATE_LABELS, GatedHead, PaperGatedHead, gate_card
 from affectline.heads.head import BackboneRef, Decision, HeadCard, adjust, normalise, predict
-from affectline.heads.head_file import load_head, save_head
+from affectline.heads.head_file import load_card, load_head, save_head
 from affectline.heads.mlp import DenseLayer, MlpHead
 from affectline.heads.pretrained_head import PretrainedHead
 from affectline.labels import ABAW_EXPRESSION_8, AFFECTNET_7, AFFECTNET_8, Task
@@ -361,6 +361,7 @@ class TestFile:
         save_head(Opaque(), tmp_path / "h")
         with pytest.raises(ModelFileError, match="--trust-pickle 1212"):
             load_head(tmp_path / "h")
+        assert load_card(tmp_path / "h").task is Task.VA  # for its decision the pickle stays closed
         seen = []
         load_head(tmp_path / "h", lambda *given: seen.append(given) or all_heads()["va"])
         assert seen[0][2]["pickle"].tolist() == [0, 1, 2]

@@ -40,6 +40,24 @@ def test_equals_resampling_frames_of_whole_videos(task: Task) -> None:
     assert found[0] < make_report(task, truth, predicted, task.official_labels).p < found[1]
 
 
+@pytest.mark.parametrize("task", [Task.EXPR, Task.AU])
+def test_labels_of_few_videos_do_not_push_the_interval_of_a_perfect_head_down(task: Task) -> None:
+    groups = np.repeat(np.arange(10), 30)
+    if task is Task.EXPR:
+        truth = np.minimum(groups, 7)
+    else:
+        truth = (groups[:, None] == np.arange(12) % 10) & (np.arange(300)[:, None] % 2 == 0)
+    assert bootstrap_interval(task, truth, truth, groups, task.official_labels) == (1.0, 1.0)
+
+
+def test_a_label_that_occurs_nowhere_counts_0_as_in_the_score() -> None:
+    groups = np.repeat(np.arange(10), 30)
+    truth = np.minimum(groups, 5)
+    low, high = bootstrap_interval(Task.EXPR, truth, truth, groups, Task.EXPR.official_labels)
+    assert make_report(Task.EXPR, truth, truth, Task.EXPR.official_labels).p == 6 / 8
+    assert low <= 6 / 8 == high
+
+
 def test_one_video_has_no_spread() -> None:
     truth, predicted, _ = example(Task.EXPR)
     score = make_report(Task.EXPR, truth, predicted, Task.EXPR.official_labels).p

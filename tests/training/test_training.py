@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,10 @@ from affectline.datasets.loading import DataOptions, load_labelled
 from affectline.datasets.synthetic.write import SynthOptions, write_synthetic
 from affectline.errors import InputError, OutputError, ResumeError
 from affectline.evaluation.scoring import evaluate
-from affectline.features import FeaturePart
+from affectline.evaluation.tuning import TuneOptions
+from affectline.features import CropKind, FeaturePart
+from affectline.features.store import FeatureStore
+from affectline.features.writer import FeatureWriter
 from affectline.heads.cascade import SURE_FROM, SURE_FROM_GRID, CascadeHead
 from affectline.heads.gated import GatedHead, PaperGatedHead
 from affectline.heads.head import predict
@@ -32,6 +36,7 @@ from affectline.training.heads import CascadeTrainer, GatedTrainer, MlpTrainer, 
 from affectline.training.losses import class_weights, concordance_loss, make_loss
 from affectline.training.params import DEFAULTS, TrainParams, batch_for
 from affectline.training.recipe import Recipe, train_head
+from affectline.training.temporal_params import default_temporal
 from labelled_examples import noisy_data
 
 
@@ -310,6 +315,44 @@ class TestRecipe:
         assert any("no unfinished run to resume" in note for note in train_head(one, tmp_path / "h", resume=True).notes)
         (tmp_path / ".h.part").touch()
         assert any("was thrown away" in note for note in train_head(one, tmp_path / "h").notes)
+        (tmp_path / ".h.part.1").touch()  # of the first stage of a head that sees a face over time
+        assert any("was thrown away" in note for note in train_head(one, tmp_path / "h").notes)
+
+    def test_a_decision_that_was_taken_over_is_known_to_come_from_these_data(
+        self, synthetic: Path, tmp_path: Path
+    ) -> None:
+        one = recipe(synthetic, Task.VA, "synthetic_b0")
+        train_head(one, tmp_path / "h")
+        head = train_head(replace(one, decision_from=tmp_path / "h"), tmp_path / "d").head
+        assert evaluate(head, load_labelled(Task.VA, "val", one.data), resamples=1).is_tuned_here
+
+    @pytest.mark.parametrize("model", ["mlp", "tcn", "cascade"])
+    def test_videos_without_a_face_are_no_hindrance(self, model: str, synthetic: Path, tmp_path: Path) -> None:
+        folder = Path(shutil.copytree(synthetic, tmp_path / "set", ignore=lambda at, _: ["cropped"] if Path(at) == synthetic else [])))
+        store = FeatureStore(folder / "store")
+        digest = store.find_backbone("synthetic_b0")[1]
+        one = recipe(folder, Task.EXPR, "synthetic_b0", model=model)
+        for split in ("train", "val"):
+            names = sorted({sequence.video for sequence in load_labelled(Task.EXPR, split, one.data).sequences})
+            info = store.open(digest, CropKind.CROPPED, names[1]).info
+            with FeatureWriter(store, info) as writer:
+                writer.finish(info.frame_count)
+        quick = {"epochs": 1, "allow_empty_classes": True}
+        quickly = replace(
+            one, params=replace(DEFAULTS[Task.EXPR], **quick), temporal=replace(default_temporal(Task.EXPR), **quick)
+        )
+        assert train_head(quickly, tmp_path / "h").head.card.validation["frames"] > 0
+
+    def test_folds_that_are_not_there_are_missed_before_training(self, synthetic: Path, tmp_path: Path) -> None:
+        one = recipe(synthetic, Task.AU, "synthetic_b0", tune=TuneOptions(thresholds="cv"))
+        (tmp_path / "val.txt").write_text("synthetic-0016-30-112x112\n")
+        epochs: list[int] = []
+        with pytest.raises(InputError, match="--thresholds cv needs 2 validation videos or more"):
+            train_head(
+                replace(one, data=replace(one.data, val_list=tmp_path / "val.txt")), tmp_path / "h",
+                on_epoch=lambda done, *_: epochs.append(done),
+            )  # fmt: skip
+        assert not epochs
 
     def test_a_final_model_without_one_says_that_nothing_is_known(self, synthetic: Path, tmp_path: Path) -> None:
         trained = train_head(recipe(synthetic, Task.VA, "synthetic_b0", on="train+val"), tmp_path / "a")
@@ -337,6 +380,17 @@ class TestCommand:
         assert ["P, unsmoothed", f"{card.validation['p_frame_wise']:.4f}"] in lines
         assert [f"P, radius {card.decision.radius_s:.3g} s", f"{card.validation['p']:.4f}"] in lines
         assert isinstance(load_head(tmp_path / "h"), GatedHead)
+
+    @pytest.mark.parametrize("task", ["va", "expr"])
+    def test_what_a_backbone_gives_by_itself(self, task: str, synthetic: Path, tmp_path: Path) -> None:
+        words = self.arguments(synthetic, tmp_path / "p", "--model", "pretrained")
+        words[1] = task
+        words[words.index("synthetic_b0")] = "synthetic_mt"
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
+        refused = CliRunner().invoke(app, [*words, "--epochs", "3", "--input", "logits"])
+        assert refused.exit_code == 2
+        assert "--epochs, --input mean nothing to pretrained" in " ".join(refused.output.split())
 
     def test_names_a_folder_that_is_not_there(self, synthetic: Path, tmp_path: Path) -> None:
         result = CliRunner().invoke(app, self.arguments(synthetic, tmp_path / "no" / "h"))

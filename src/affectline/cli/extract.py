@@ -31,7 +31,9 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     videos: Annotated[
         Path | None, typer.Option("--videos", metavar="DIR", help="Crops take their times from these videos.")
     ] = None,
-    crop_fps: Annotated[float, typer.Option(metavar="F", help="Rate of crops without their videos.")] = 30.0,
+    crop_fps: Annotated[
+        float | None, typer.Option(metavar="F", help="Rate of crops without their videos; 30 is assumed.")
+    ] = None,
     max_faces: Annotated[int | None, typer.Option(min=1, help="Of a video: the N largest faces only.")] = None,
     device: DEVICE = "cpu",
     precision: PRECISION = "fp32",

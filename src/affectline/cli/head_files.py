@@ -52,7 +52,8 @@ def load_for_heads(
         options: where the data are; the backbones are filled in, and the crop kind if all heads agree on it.
 
     Raises:
-        InputError: the store lacks a backbone of a head; both digests are named.
+        InputError: the store lacks a backbone of a head (both digests are named), or heads were trained on different
+            crops.
     """
     from dataclasses import replace
 
@@ -63,8 +64,9 @@ def load_for_heads(
     store = FeatureStore(options.store)
     for head, path in zip(heads, paths, strict=True):
         require_backbones(store, head, str(path))
-    crop_kind = options.crop_kind or usual_crop_kind(store, heads)
-    return load_labelled(task, split, replace(options, backbones=digests_of(heads), crop_kind=crop_kind))
+    crop_kind = options.crop_kind or usual_crop_kind(store, dict(zip(names_of(paths), heads, strict=True)))
+    options = replace(options, backbones=digests_of(heads), crop_kind=crop_kind)
+    return load_labelled(task, split, options, heads[0].card.labels)
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:

@@ -112,4 +112,15 @@ def network_params(task: Task, network: Network) -> tuple[TrainParams | None, Te
             f"{', '.join(typed)} mean nothing to {network.model}; they are for --model {', '.join(TEMPORAL_MODELS)}"
         )
     given |= {} if network.l2 is None else {"l2": network.l2}
+    _refuse_unused(network, given)
     return replace(default_params(task, parts), **given), None  # type: ignore[arg-type]  # mypy does not see into **
+
+
+def _refuse_unused(network: Network, given: Mapping[str, float]) -> None:
+    """Refuse what was chosen for a perceptron where none is trained."""
+    if network.model not in {"pretrained", "automl"}:
+        return
+    typed = [f"--{name.replace('_', '-')}" for name in given if name not in {"seed", "allow_empty_classes"}]
+    typed += ["--input"] if network.model == "pretrained" and network.inputs is not None else []
+    if typed:
+        raise InputError(f"{', '.join(typed)} mean nothing to {network.model}, which trains no network")

@@ -52,7 +52,9 @@ class DataOptions:
             raise InputError("--train-list and --val-list belong to --data; labels.csv has a column `split`")
 
 
-def load_labelled(task: Task, split: str, options: DataOptions) -> LabelledTables:
+def load_labelled(
+    task: Task, split: str, options: DataOptions, classes: tuple[str, ...] | None = None
+) -> LabelledTables:
     """Return the labelled faces of a split, with the features of every backbone that is asked for.
 
     Labelled videos without features are left out; `LabelledTables.missing` names them.
@@ -61,6 +63,8 @@ def load_labelled(task: Task, split: str, options: DataOptions) -> LabelledTable
         task: which labels.
         split: `train`, `val` or `train+val`.
         options: where they are.
+        classes: the expressions that labels of your own are told by, also those that none of them has; None for those
+            that occur. The Aff-Wild2 layout has its own.
 
     Raises:
         InputFileError: folders, files or features are missing or damaged.
@@ -72,7 +76,7 @@ def load_labelled(task: Task, split: str, options: DataOptions) -> LabelledTable
     missing: tuple[str, ...] = ()
     wanted = (TRAIN, VALIDATION) if split == TRAIN_AND_VALIDATION else (split,)
     if options.labels is not None:
-        own = read_own_labels(options.labels, task)
+        own = read_own_labels(options.labels, task, classes)
         sequences = [sequence for part in wanted for sequence in own.sequences(part, videos.tables, videos.names)]
         source, labels = f"{options.labels.name}, {split}", own.labels
     else:

@@ -16,7 +16,7 @@ from affectline.datasets.labelled import TRAIN, VALIDATION, LabelledSequence
 from affectline.datasets.labels_csv import UNIT_COLUMNS, Cells, read_cells
 from affectline.datasets.sequences import largest_faces, make_sequence
 from affectline.errors import InputError
-from affectline.features import FeatureTable
+from affectline.features import FeatureTable, TimeSource
 from affectline.inputs import VIDEO_SUFFIXES
 from affectline.labels import (
     ABAW_EXPRESSION_8,
@@ -157,6 +157,7 @@ class OwnLabels:
         n_frames = table.info.frame_count
         by_time = frames < 0
         if by_time.any():
+            self._refuse_assumed_times(table, rows[by_time][0])
             frames[by_time] = _frames_at(table, self.time_s[rows[by_time]])
         outside = np.flatnonzero((frames < 0) | (frames >= n_frames))
         if len(outside):
@@ -167,6 +168,14 @@ class OwnLabels:
                 f"{n_frames - 1} (last face at {table.time_s[-1]:.2f} s)"
             )
         return frames
+
+    def _refuse_assumed_times(self, table: FeatureTable, row: np.intp) -> None:
+        if table.info.time_source is TimeSource.ASSUMED:
+            raise InputError(
+                f"{self._place(row)}: {self.time_s[row]:g} s cannot be found in {table.info.video}: its crops were "
+                f"extracted without their video, and {table.info.rate_fps:g} frames a second were assumed; extract "
+                "them again with --videos or --crop-fps, or label by `frame`"
+            )
 
     def _place(self, row: np.intp) -> str:
         return f"{self.path}, line {self.line[row]}"
@@ -201,7 +210,7 @@ def _frames_at(table: FeatureTable, times_s: NDArray[np.float64]) -> NDArray[np.
     return np.where(is_near, nearest, -1)
 
 
-def read_own_labels(path: Path, task: Task) -> OwnLabels:
+def read_own_labels(path: Path, task: Task, classes: tuple[str, ...] | None = None) -> OwnLabels:
     """Return the rows of a labels.csv that have labels of a task.
 
     The file is UTF-8 with commas between its columns; empty lines are skipped. Columns: `video` (a file name, with or
@@ -210,13 +219,18 @@ def read_own_labels(path: Path, task: Task) -> OwnLabels:
     `arousal` in [-1, 1], `expression` (a word such as Happiness) and `au01` ... `au26`, 0 or 1. Empty cells are no
     labels; a row needs all labels of the task that the file has columns for.
 
+    Args:
+        path: the file.
+        task: which labels.
+        classes: the expressions that there are, such as those of a head; None for those that occur.
+
     Raises:
         InputFileError: the file cannot be read, is empty, or a row has more or fewer cells than the header.
         InputError: a column is missing or unknown, a cell holds what it cannot hold, or a video is in both splits; the
             line is named.
     """
     cells = read_cells(path)
-    labels, target, is_labelled = _targets(cells, task)
+    labels, target, is_labelled = _targets(cells, task, classes)
     keep = np.flatnonzero(is_labelled)
     if not len(keep):
         raise InputError(
@@ -242,7 +256,7 @@ def read_own_labels(path: Path, task: Task) -> OwnLabels:
 
 
 def _targets(
-    cells: Cells, task: Task
+    cells: Cells, task: Task, classes: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...], NDArray[np.float32] | NDArray[np.int64], NDArray[np.bool_]]:
     """Return the labels, the targets of all rows, and which rows have them."""
     columns = {Task.VA: {name: name for name in VALENCE_AROUSAL}, Task.AU: UNIT_COLUMNS}.get(task, {"expression": ""})
@@ -253,7 +267,7 @@ def _targets(
             f"{', '.join(columns)}; add one, or choose the task that they are for"
         )
     if task is Task.EXPR:
-        return _expressions(cells)
+        return _expressions(cells, classes)
     values = np.column_stack([cells.numbers(name, -1.0 if task is Task.VA else 0.0, 1.0, np.nan) for name in there])
     if task is Task.AU:
         odd = np.argwhere((values > 0) & (values < 1))
@@ -262,16 +276,18 @@ def _targets(
     return tuple(columns[name] for name in there), values.astype(np.float32), np.asarray(~np.isnan(values).any(axis=1))
 
 
-def _expressions(cells: Cells) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.bool_]]:
-    known = {label.value.lower(): label for label in Expression}
+def _expressions(
+    cells: Cells, classes: tuple[str, ...] | None
+) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.bool_]]:
+    known = {label.value.lower(): label for label in (Expression if classes is None else map(Expression, classes))}
     words = [word.lower() for word in cells.words["expression"]]
     there = set(words) - {""}
     if there - set(known):
         row = next(row for row, word in enumerate(words) if word and word not in known)
-        raise cells.wrong(row, "expression", f"one of {', '.join(label.value for label in Expression)}")
+        raise cells.wrong(row, "expression", f"one of {', '.join(label.value for label in known.values())}")
     order = [*ABAW_EXPRESSION_8, Expression.CONTEMPT]
     used = {known[word] for word in there}
-    labels = [label for label in order if label in used]
+    labels = [label for label in order if label in used] if classes is None else list(map(Expression, classes))
     code_of = {word: labels.index(known[word]) for word in there} | {"": -1}
     codes = np.array([code_of[word] for word in words], np.int64)
     return tuple(label.value for label in labels), codes, codes >= 0

@@ -98,8 +98,10 @@ def faces_on_side(table: FeatureTable, video: str) -> NDArray[np.intp]:
     Raises:
         InputError: the table has no boxes.
     """
+    if not len(table):
+        return np.empty(0, np.intp)
     centre_x = table.box_xyxy[:, [0, 2]].mean(axis=1)
-    if len(table) and np.isnan(centre_x).any():
+    if np.isnan(centre_x).any():
         raise InputError(
             f"the features of {table.info.video} tell nothing of where a face is, so {video} cannot be told from the "
             "other subject; extract the crop folder of this name"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from affectline.datasets.stored_videos import StoredVideos
 from affectline.errors import InputError
 from affectline.features import CropKind
 from affectline.features.store import FeatureStore
+from affectline.heads.blend import BlendHead
 from affectline.heads.head import Head
 
 
@@ -37,11 +38,33 @@ def require_backbones(store: FeatureStore, head: Head, name: str) -> None:
             )
 
 
-def usual_crop_kind(store: FeatureStore, heads: Sequence[Head]) -> CropKind | None:
-    """Return the crop kind that all heads were trained on, if the store has it; None otherwise."""
-    kinds = {head.card.crop_kind for head in heads}
-    there = {entry.crop_kind for entry in store.entries if entry.digest in digests_of(heads)}
-    return kinds.pop() if len(kinds) == 1 and kinds <= there else None
+def usual_crop_kind(store: FeatureStore, heads: Mapping[str, Head]) -> CropKind | None:
+    """Return the crop kind that all heads were trained on, if the store has it; None otherwise.
+
+    Args:
+        store: any.
+        heads: by what to call them.
+
+    Raises:
+        InputError: the store has several kinds that heads, or parts of a blend, were trained on.
+    """
+    kinds = {name: _crop_kinds(head) for name, head in heads.items()}
+    there = {entry.crop_kind for entry in store.entries if entry.digest in digests_of(list(heads.values()))}
+    usable = {kind for found in kinds.values() for kind in found} & there
+    if len(usable) > 1:
+        each = "; ".join(f"{name}: {' and '.join(sorted(found))}" for name, found in kinds.items())
+        raise InputError(
+            f"heads see the crops that they were trained on, and these differ ({each}); score them one by one, or say "
+            "with --crops which all are to see"
+        )
+    return usable.pop() if usable else None
+
+
+def _crop_kinds(head: Head) -> frozenset[CropKind]:
+    """Return what a head, or the parts of a blend, were trained on."""
+    if isinstance(head, BlendHead):
+        return frozenset[CropKind]().union(*map(_crop_kinds, head.parts))
+    return frozenset() if head.card.crop_kind is None else frozenset({head.card.crop_kind})
 
 
 def videos_for(store: FeatureStore, head: Head, name: str, crop_kind: CropKind | None = None) -> StoredVideos:
@@ -54,7 +77,7 @@ def videos_for(store: FeatureStore, head: Head, name: str, crop_kind: CropKind |
         crop_kind: None for that of the head's training or, if the store lacks it, the only one there is.
 
     Raises:
-        InputError: the store lacks a backbone or the crop kind.
+        InputError: the store lacks a backbone or the crop kind, or parts of a blend were trained on different ones.
     """
     require_backbones(store, head, name)
-    return StoredVideos(store, digests_of([head]), crop_kind or usual_crop_kind(store, [head]))
+    return StoredVideos(store, digests_of([head]), crop_kind or usual_crop_kind(store, {name: head}))

@@ -52,7 +52,7 @@ PREDICTIONS_FOLDER: Final = "predictions"
 ONE_SEED: Final = frozenset({AUTOML, FINETUNED, PRETRAINED})
 """Models that are fitted once: a search and a network take long, and nothing is fitted of the third."""
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of what a kept result means; another number makes all anew."""
 
 

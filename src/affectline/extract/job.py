@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -30,6 +31,11 @@ from affectline.video import open_video
 _log = logging.getLogger(__name__)
 
 MAX_NAMED = 3
+UNREADABLE: Final = "crops cannot be read and are left out"
+IGNORED: Final = "entries are no crops such as 00001.jpg and are ignored"
+
+USUAL_RATE_FPS: Final = 30.0
+"""Of crops whose video is not there and whose rate nobody said."""
 """Damaged files that a message names."""
 
 
@@ -41,7 +47,7 @@ class ExtractOptions:
         backbone: a name of `affectline models list`, or a model file.
         detector: finds faces in videos.
         max_faces: in videos, the N largest faces only; None follows all.
-        crop_fps: frames a second of crops without their video: the times are nominal.
+        crop_fps: frames a second of crops without their video: the times are nominal; None assumes `USUAL_RATE_FPS`.
         videos: folder of the videos that crops were cut from: the times are theirs.
         device: what runs the backbone: `cpu`, `openvino`, `cuda` or `tensorrt`.
         precision: what it computes with: `fp32`, or `bf16` or `int8` where the device can.
@@ -53,7 +59,7 @@ class ExtractOptions:
     backbone: str | Path = DEFAULT_BACKBONE
     detector: str = DEFAULT_DETECTOR
     max_faces: int | None = None
-    crop_fps: float = 30.0
+    crop_fps: float | None = None
     videos: Path | None = None
     device: str = Device.CPU.value
     precision: str = Precision.FP32.value
@@ -62,14 +68,24 @@ class ExtractOptions:
     again: bool = False
 
     @property
+    def rate_fps(self) -> float:
+        """Of crops without their video."""
+        return USUAL_RATE_FPS if self.crop_fps is None else self.crop_fps
+
+    @property
+    def untimed(self) -> TimeSource:
+        """What the times of crops without their video rest on."""
+        return TimeSource.ASSUMED if self.crop_fps is None else TimeSource.NOMINAL
+
+    @property
     def runtime(self) -> Runtime:
         """What runs the backbone, and how."""
         return Runtime.parse(self.device, self.precision, self.threads)
 
     def __post_init__(self) -> None:
         Runtime.parse(self.device, self.precision, self.threads)
-        if not 0 < self.crop_fps < 1000:  # noqa: PLR2004 - faster than any camera of faces
-            raise InputError(f"the rate of crops must be above 0 and below 1000 frames a second, got {self.crop_fps}")
+        if not 0 < self.rate_fps < 1000:  # noqa: PLR2004 - faster than any camera of faces
+            raise InputError(f"the rate of crops must be above 0 and below 1000 frames a second, got {self.rate_fps}")
         if self.videos is not None and not self.videos.is_dir():
             raise InputError(f"--videos must be a folder of videos, there is none at {self.videos}")
 
@@ -123,8 +139,8 @@ class Extractor:
             crop_kind=source.kind,
             crop=spec.crop if is_video else None,
             detector=self.detector.name if is_video and self.detector is not None else None,
-            time_source=TimeSource.PTS if is_timed else TimeSource.NOMINAL,
-            rate_fps=None if is_timed else self.options.crop_fps,
+            time_source=TimeSource.PTS if is_timed else self.options.untimed,
+            rate_fps=None if is_timed else self.options.rate_fps,
             frame_count=0,
             affectline=__version__,
             source=url_fingerprint(source.url) if source.url else fingerprint(source.path, *self.times_from(source)),
@@ -211,17 +227,21 @@ def _extract(
     times: dict[Path, FrameTimes],
     on_progress: ProgressHook,
 ) -> Extracted:
+    _check_name(source)
     info = extractor.info(source)
     path = store.path_of(info)
     if path.is_file() and not extractor.options.again:
         there, rows = read_info(path)
         if there.source != info.source:
+            changed = there.time_source is not info.time_source
+            times = f" or, as its times are {there.time_source.value} ones, other options"
             raise InputError(
-                f"{store.folder} has features of another {source.name}: its file or folder had other content; rename "
-                "one of the two, or replace the old features with --again"
+                f"{store.folder} has features of another {source.name}: its file or folder had other content"
+                f"{times if changed else ''}; rename one of the two, or replace the old features with --again"
             )
-        if replace(there, frame_count=0, affectline=__version__) == info:
-            return Extracted(source, "skipped", rows, there.frame_count)
+        if replace(there, frame_count=0, affectline=__version__, problem="") == info:
+            status = "incomplete" if there.problem else "skipped"
+            return Extracted(source, status, rows, there.frame_count, there.problem)
     if source.kind is CropKind.DETECTED:
         return _from_video(source, store, extractor, info, on_progress)
     return _from_crops(source, store, extractor, info, times, on_progress)
@@ -241,22 +261,32 @@ def _from_crops(
     bad: list[str] = []
     with FeatureWriter(store, info) as writer:
         for batch in crop_features(files, extractor.backbone):
-            time_s = batch.frames / extractor.options.crop_fps if known is None else known.at(batch.frames)
+            time_s = batch.frames / extractor.options.rate_fps if known is None else known.at(batch.frames)
             writer.write(batch.frames, time_s, _checked(batch.features, source))
             bad += batch.bad
             on_progress(writer.rows + len(bad), len(files))
         if not writer.rows:
             raise InputError(f"{source.path}: not one of its {len(files)} crops can be read; are they pictures?")
-        writer.finish(frame_count)
-    notes = [
-        f"{source.name}: {len(names)} {what}: {', '.join(names[:MAX_NAMED])}{', ...' if len(names) > MAX_NAMED else ''}"
-        for names, what in (
-            (bad, "crops cannot be read and are left out"),
-            (ignored, "entries are no crops such as 00001.jpg and are ignored"),
-        )
-        if names
-    ]
-    return Extracted(source, "incomplete" if bad else "done", writer.rows, frame_count, "; ".join(notes))
+        lost, odd = (_listed(source, *one) for one in ((bad, UNREADABLE), (ignored, IGNORED)))
+        writer.finish(frame_count, lost)
+    message = "; ".join(filter(None, (lost, odd)))
+    return Extracted(source, "incomplete" if bad else "done", writer.rows, frame_count, message)
+
+
+def _check_name(source: ExtractSource) -> None:
+    try:
+        source.name.encode()
+    except UnicodeEncodeError:
+        readable = source.name.encode(errors="backslashreplace").decode()
+        raise InputError(f"{readable}: the name is not UTF-8, tables cannot hold it; rename the file") from None
+
+
+def _listed(source: ExtractSource, names: Sequence[str], what: str) -> str:
+    """Return some names in words; nothing if there are none."""
+    if not names:
+        return ""
+    more = ", ..." if len(names) > MAX_NAMED else ""
+    return f"{source.name}: {len(names)} {what}: {', '.join(names[:MAX_NAMED])}{more}"
 
 
 def _times_of(source: ExtractSource, extractor: Extractor, times: dict[Path, FrameTimes]) -> FrameTimes | None:
@@ -285,7 +315,7 @@ def _from_video(
             )
             on_progress(batch.last_frame + 1, video.info.frame_count)
         report = video.report
-        writer.finish(report.decoded_frames)
+        writer.finish(report.decoded_frames, report.problem or "")
     status = "incomplete" if report.problem else "done"
     return Extracted(source, status, writer.rows, report.decoded_frames, report.problem or "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from affectline.datasets.layout import CROP_FOLDERS, frame_of_crop, group_of
 from affectline.errors import InputError, InputFileError
 from affectline.features import CropKind
 from affectline.images import natural_order
-from affectline.inputs import VIDEO_SUFFIXES, expand_inputs, expand_urls
+from affectline.inputs import VIDEO_SUFFIXES, expand_inputs, expand_urls, matches
 from affectline.remote import is_url, local_path
 
 _KIND_OF_FOLDER: Final = {name: CropKind(kind) for kind, names in CROP_FOLDERS.items() for name in names}
@@ -58,11 +59,11 @@ def find_sources(inputs: Sequence[Path | str], crop_kind: CropKind | None = None
     for word in inputs:
         if str(word) in remote:
             continue
-        path = local_path(str(word)) or Path(word)
-        crops = _crop_folders(path, crop_kind, depth=3) if path.is_dir() else []
-        if crops and any(file.suffix.lower() in VIDEO_SUFFIXES for file in path.iterdir()):
-            raise InputFileError(f"{path} holds both videos and folders of crops; name the one that is meant")
-        found += crops or _videos(path)
+        for path in matches(local_path(str(word)) or word):
+            crops = _crop_folders(path, crop_kind, depth=3) if path.is_dir() else []
+            if crops and any(file.suffix.lower() in VIDEO_SUFFIXES for file in path.iterdir()):
+                raise InputFileError(f"{path} holds both videos and folders of crops; name the one that is meant")
+            found += crops or _videos(path)
     found += _remote_videos(remote)
     _check_names(found)
     return tuple(found)
@@ -97,14 +98,19 @@ def _crop_folders(folder: Path, kind: CropKind | None, depth: int) -> list[Extra
     except OSError as error:
         raise InputFileError(f"{folder} cannot be read: {error.strerror}; check its permissions") from error
     if any(frame_of_crop(entry.name) is not None for entry in entries):
-        return [ExtractSource(folder, folder.resolve().name, kind or _kind_of(folder))]
+        return [ExtractSource(folder, _named(folder).name, kind or _kind_of(folder))]
     if not depth:
         return []
     return [source for entry in entries if entry.is_dir() for source in _crop_folders(entry, kind, depth - 1)]
 
 
+def _named(folder: Path) -> Path:
+    """Return the folder without `.` and `..` in it, but by the names of the links that lead to it."""
+    return Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() follows links, absolute() keeps `..`
+
+
 def _kind_of(folder: Path) -> CropKind:
-    names = (part.lower() for part in reversed(folder.resolve().parts))
+    names = (part.lower() for part in reversed(_named(folder).parts))
     return next((_KIND_OF_FOLDER[name] for name in names if name in _KIND_OF_FOLDER), CropKind.CROPPED)
 
 

@@ -54,6 +54,9 @@ class TimeSource(str, Enum):
     NOMINAL = "nominal"
     """Frame number divided by a rate that the user stated: the crops came without their video."""
 
+    ASSUMED = "assumed"
+    """Likewise, but nobody stated the rate."""
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureInfo:
@@ -71,13 +74,14 @@ class FeatureInfo:
         crop: how they were cut out of frames; None for folders of ready crops, which are taken whole.
         detector: name of the face detector; None for folders of ready crops.
         time_source: what `time_s` rests on.
-        rate_fps: the rate behind nominal times; None otherwise.
+        rate_fps: the rate behind nominal or assumed times; None otherwise.
         frame_count: number of frames of the video, with or without a face. For crop folders without their video, the
             highest frame that has a crop, plus one.
         affectline: version that wrote the table.
         source: fingerprint of what the features were made from (`extract.fingerprint`); empty where it is not known.
         max_faces: so many of the largest faces were followed in a video; None for all, and for ready crops.
         precision: what the backbone computed with.
+        problem: what of the input could not be read; empty if all could.
     """
 
     video: str
@@ -97,6 +101,7 @@ class FeatureInfo:
     source: str = ""
     max_faces: int | None = None
     precision: Precision = Precision.FP32
+    problem: str = ""
 
     def to_json(self) -> str:
         """Return the JSON text that `from_json` turns into an equal record."""
@@ -236,7 +241,8 @@ class FeatureTable:
         arrays = self._arrays(name)
         if len(arrays) == 1:
             return arrays[0][rows]
-        shape = (len(rows), *(arrays[0].shape[1:] if arrays else ()))
+        width = getattr(self.table.schema.field(name).type, "list_size", None)
+        shape = (len(rows),) if width is None else (len(rows), width)
         picked = np.empty(shape, dtype)
         chunk_of = np.searchsorted(self._chunk_starts, rows, side="right") - 1
         for chunk in np.unique(chunk_of):

@@ -114,11 +114,12 @@ class FeatureWriter:
                 self._stream.write_table(table)
         self._waiting, self._waiting_rows = [], 0
 
-    def finish(self, frame_count: int) -> Path:
+    def finish(self, frame_count: int, problem: str = "") -> Path:
         """Put the table into its place and return that.
 
         Args:
             frame_count: number of frames of the video.
+            problem: as `FeatureInfo.problem`.
         """
         self._flush()
         if self._stream is None or self._file is None:
@@ -126,7 +127,7 @@ class FeatureWriter:
         with self._writing():
             self._stream.close()
             self._stream = None
-        schema = feature_schema(replace(self._info, frame_count=frame_count))
+        schema = feature_schema(replace(self._info, frame_count=frame_count, problem=problem))
         with (
             complete_path(self.path, pa.ArrowInvalid) as unfinished,
             pyarrow.ipc.new_file(str(unfinished), schema) as sink,

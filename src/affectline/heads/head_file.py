@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
@@ -108,22 +109,41 @@ def load_head(path: Path, open_opaque: OpaqueOpener | None = None) -> Head:
         InputFileError: the file cannot be read.
         ModelFileError: it is damaged, no head file, of a newer format, or holds a pickle that nobody may open.
     """
+    with _reading(path) as content:
+        return _restore(_description(content), load_arrays(content), open_opaque, 0)
+
+
+def load_card(path: Path) -> HeadCard:
+    """Read what a head says of itself; nothing of it is opened, so a pickle in it need not be trusted.
+
+    Raises:
+        InputFileError: the file cannot be read.
+        ModelFileError: it is damaged, no head file, or of a newer format.
+    """
+    with _reading(path) as content:
+        return _card(_description(content))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[bytes]:
+    """Give the content of a head file; what is wrong with it is told with the path."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InputFileError(f"cannot read the head {path}: {error.strerror}") from error
     try:
-        arrays = load_arrays(content)
-        record = parse_object(_metadata(content).get(METADATA_KEY, ""), "its description")
-        return _restore_any(record, arrays, open_opaque)
+        yield content
     except (ModelFileError, InputError, ShapeError, SafetensorError, ValueError, KeyError) as error:
         raise ModelFileError(f"{path} is no head that can be used: {error}") from error
 
 
-def _restore_any(record: Mapping[str, JsonValue], arrays: Arrays, open_opaque: OpaqueOpener | None) -> Head:
+def _description(content: bytes) -> Mapping[str, JsonValue]:
+    """Return the JSON of the head in a file."""
+    load_arrays(content)  # which tells of a file that is cut off, or none of these
+    record = parse_object(_metadata(content).get(METADATA_KEY, ""), "its description")
     if record.get("format") != FORMAT:
         raise ModelFileError(f"format {record.get('format')!r}, this version of affectline reads {FORMAT}")
-    return _restore(record, arrays, open_opaque, 0)
+    return record
 
 
 def _metadata(content: bytes) -> Mapping[str, str]:
@@ -134,10 +154,7 @@ def _metadata(content: bytes) -> Mapping[str, str]:
 
 
 def _restore(record: Mapping[str, JsonValue], arrays: Arrays, open_opaque: OpaqueOpener | None, depth: int) -> Head:
-    card = read_record(HeadCard, record.get("card"), "the card")
-    unknown = set(card.labels) - _KNOWN_LABELS[card.task]
-    if unknown:
-        raise ModelFileError(f"it has labels that {card.task.value} heads do not know: {', '.join(sorted(unknown))}")
+    card = _card(record)
     kind = record.get("kind")
     if kind == BlendHead.kind:
         return _restore_blend(card, record, arrays, open_opaque, depth)
@@ -154,6 +171,14 @@ def _restore(record: Mapping[str, JsonValue], arrays: Arrays, open_opaque: Opaqu
     if not isinstance(kind, str) or kind not in _CLASSES:
         raise ModelFileError(f"it is of the kind {kind!r}; known are {', '.join([*_CLASSES, _AUTOML, BlendHead.kind])}")
     return _CLASSES[kind](card, settings, arrays)
+
+
+def _card(record: Mapping[str, JsonValue]) -> HeadCard:
+    card = read_record(HeadCard, record.get("card"), "the card")
+    unknown = set(card.labels) - _KNOWN_LABELS[card.task]
+    if unknown:
+        raise ModelFileError(f"it has labels that {card.task.value} heads do not know: {', '.join(sorted(unknown))}")
+    return card
 
 
 def _restore_blend(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -33,7 +34,8 @@ def bootstrap_interval(  # noqa: PLR0913 - the last three have defaults
     """Return the percentile bootstrap interval of the official score (Efron and Tibshirani 1993).
 
     Frames of one video are no independent observations, so whole groups are drawn with replacement. Any number of
-    groups is taken; with fewer than `MIN_GROUPS` the interval should not be shown.
+    groups is taken; with fewer than `MIN_GROUPS` the interval should not be shown. F1 of a label that occurs, but in
+    none of the videos drawn, is left out of that draw's mean: counted as 0 it would push the interval down.
 
     Args:
         task: see `report.make_report`, also for the next two.
@@ -59,7 +61,7 @@ def bootstrap_interval(  # noqa: PLR0913 - the last three have defaults
     counts = rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
     totals = (counts @ sums.reshape(n, -1)).reshape(resamples, *sums.shape[1:])
     scores = np.array([score(total) for total in totals])
-    low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.nanquantile(scores, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
@@ -74,8 +76,10 @@ def _sums_by_group(
         return _score_of_moments, np.array([_moments(truth[part], predicted[part]) for part in parts])
     if task is Task.EXPR:
         codes, decided = np.asarray(truth, np.int64), np.asarray(predicted, np.int64)
-        return _macro_f1, np.array([confusion(codes[part], decided[part], n_labels) for part in parts])
-    return _mean_f1, np.array([binary_counts(truth[part], predicted[part]) for part in parts])
+        tables = np.array([confusion(codes[part], decided[part], n_labels) for part in parts])
+        return partial(_macro_f1, tables.sum(axis=(0, 2)) > 0), tables
+    counts = np.array([binary_counts(truth[part], predicted[part]) for part in parts])
+    return partial(_mean_f1, counts.sum(axis=0)[2] > 0), counts
 
 
 def _moments(truth: NDArray[np.generic], predicted: NDArray[np.generic]) -> Sums:
@@ -94,9 +98,15 @@ def _score_of_moments(total: Sums) -> float:
     return float(np.mean([ccc_of_moments(*values) for values in zip(*clean, strict=True)]))
 
 
-def _macro_f1(table: Sums) -> float:
-    return float(f1_of_counts(np.diag(table), table.sum(axis=0), table.sum(axis=1)).mean())
+def _macro_f1(occurs: NDArray[np.bool_], table: Sums) -> float:
+    return _mean_where_known(occurs, np.diag(table), table.sum(axis=0), table.sum(axis=1))
 
 
-def _mean_f1(counts: Sums) -> float:
-    return float(f1_of_counts(*counts).mean())
+def _mean_f1(occurs: NDArray[np.bool_], counts: Sums) -> float:
+    return _mean_where_known(occurs, *counts)
+
+
+def _mean_where_known(occurs: NDArray[np.bool_], hits: Sums, predicted: Sums, actual: Sums) -> float:
+    """Return the mean F1 without the labels that occur somewhere but not in these videos: nothing is known of them."""
+    known = f1_of_counts(hits, predicted, actual)[(actual > 0) | ~occurs]
+    return float(known.mean()) if len(known) else np.nan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,10 +18,10 @@ from affectline.datasets.affwild2 import refuse_overlap
 from affectline.datasets.labelled import TRAIN, VALIDATION, LabelledTables
 from affectline.datasets.loading import TRAIN_AND_VALIDATION, DataOptions, has_split, load_labelled
 from affectline.errors import InputError
-from affectline.evaluation.scoring import TRAINED_ON, video_fingerprint
+from affectline.evaluation.scoring import TRAINED_ON, TUNED_ON, TUNED_ON_DIGEST, video_fingerprint
 from affectline.evaluation.tuning import TuneOptions, tune_decision, tuned_head
 from affectline.heads.head import Decision, Head, HeadCard
-from affectline.heads.head_file import SavableHead, load_head, save_head
+from affectline.heads.head_file import SavableHead, load_card, save_head
 from affectline.heads.temporal import TemporalHead
 from affectline.heads.temporal_spec import TEMPORAL_MODELS
 from affectline.labels import Task
@@ -30,10 +31,12 @@ from affectline.training.epochs import EpochHook, RunOptions, ignore_epochs
 from affectline.training.heads import HeadTrainer
 from affectline.training.params import TrainParams
 from affectline.training.temporal_params import TemporalParams
-from affectline.training.trainers import AUTOML, MODELS, ModelParams, default_model_params, make_trainer
+from affectline.training.trainers import AUTOML, MODELS, PRETRAINED, ModelParams, default_model_params, make_trainer
 
 CHECKPOINT_SUFFIX: Final = ".part"
 """Behind the head's file name, while it is trained."""
+
+MIN_FOLDS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +114,12 @@ def train_head(
     for place in (output, recipe.onnx):
         if place is not None:
             check_place(place)
-    other = None if recipe.decision_from is None else load_head(recipe.decision_from).card
+    other = None if recipe.decision_from is None else load_card(recipe.decision_from)
     train, valid = _load(recipe)
     if other is not None:
         _check_alike(recipe, other, train)
+    else:
+        _check_folds(recipe, valid)
     checkpoint = output.with_name(f".{output.name}{CHECKPOINT_SUFFIX}")
     notes = _notes(recipe, train, valid, _fate(checkpoint, resume))
     trainer = make_trainer(recipe.model, _params(recipe), RunOptions(checkpoint, resume, on_epoch, on_progress))
@@ -148,6 +153,8 @@ def _load(recipe: Recipe) -> tuple[LabelledTables, LabelledTables | None]:
 def _params(recipe: Recipe) -> ModelParams:
     """Return how the recipe's model is trained."""
     given: ModelParams = recipe.params
+    if recipe.model == PRETRAINED:
+        return None
     if recipe.model == AUTOML:
         given = recipe.automl
     elif recipe.model in TEMPORAL_MODELS:
@@ -163,11 +170,19 @@ def _check_alike(recipe: Recipe, other: HeadCard, train: LabelledTables) -> None
         )
 
 
+def _check_folds(recipe: Recipe, valid: LabelledTables | None) -> None:
+    """Refuse what could not be done behind the training."""
+    needs_folds = recipe.task is Task.AU and recipe.tune.thresholds == "cv" and not recipe.tune.paper_exact
+    if needs_folds and valid is not None and len({one.group for one in valid.sequences}) < MIN_FOLDS:
+        raise InputError(f"--thresholds cv needs {MIN_FOLDS} validation videos or more; use best, which needs one")
+
+
 def _fate(checkpoint: Path, resume: bool) -> list[str]:
     """Return what becomes of the state of an earlier run."""
-    if resume and not checkpoint.exists():
+    is_there = any(checkpoint.parent.glob(f"{glob.escape(checkpoint.name)}*"))  # of any stage
+    if resume and not is_there:
         return ["there is no unfinished run to resume; training starts anew"]
-    if checkpoint.exists() and not resume:
+    if is_there and not resume:
         return ["an unfinished run of this head was thrown away; --resume would have gone on with it"]
     return []
 
@@ -176,6 +191,7 @@ def _decided(head: Head, recipe: Recipe, valid: LabelledTables | None, other: He
     """Return the head with a decision from the validation data, or from another head."""
     if other is not None and recipe.decision_from is not None:
         training = {**head.card.training, "decision": f"taken over from {recipe.decision_from.name}"}
+        training |= {name: other.training[name] for name in (TUNED_ON, TUNED_ON_DIGEST) if name in other.training}
         return head.with_card(
             replace(head.card, decision=other.decision, frame_wise=other.frame_wise, training=training)
         )

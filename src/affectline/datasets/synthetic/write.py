@@ -105,9 +105,7 @@ def write_synthetic(out: Path, options: SynthOptions, on_progress: ProgressHook 
     unfinished = _prepare(out)
     try:
         result = _write(unfinished, options, on_progress)
-        if out.exists():
-            out.rmdir()
-        unfinished.replace(out)
+        _put(unfinished, out)
     except AffectlineError:
         raise
     except OSError as error:
@@ -152,6 +150,15 @@ def _prepare(out: Path) -> Path:
     if not is_free:
         raise OutputError(f"{out} is not empty; choose a new folder for the synthetic set")
     return unfinished
+
+
+def _put(made: Path, out: Path) -> None:
+    """Move the finished set to its place; into a folder that is there, which may be the current one, file by file."""
+    if not out.exists():
+        made.replace(out)
+        return
+    for path in sorted(made.iterdir()):
+        path.replace(out / path.name)
 
 
 def _plan(options: SynthOptions) -> list[tuple[str, str, int]]:
