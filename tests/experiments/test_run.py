@@ -292,7 +292,7 @@ def test_what_cannot_be_run_is_said(make: Callable[[], object], message: str) ->
 
 
 def test_network_settings_are_the_defaults_that_the_manual_names() -> None:
-    assert NetworkSettings() == NetworkSettings("imagenet", "", 5000, 8, 5e-4, 96)
+    assert NetworkSettings() == NetworkSettings("mobilenet96_ferplus", "", 5000, 8, 5e-4, 96)
 
 
 def test_videos_without_features_are_told(synthetic: Path, tmp_path: Path) -> None:

@@ -31,11 +31,12 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
     paper_exact: given.PAPER_EXACT = False,
     emotieffnet: given.EMOTIEFFNET = None,
     mt_emotieffnet: given.MT_EMOTIEFFNET = None,
-    finetune_init: given.FINETUNE_INIT = "imagenet",
+    finetune_init: given.FINETUNE_INIT = None,
     finetune_crops: given.FINETUNE_CROPS = 5000,
     settings: given.SETTINGS = None,
 ) -> None:
     """Run the experiments of the paper on data in the Aff-Wild2 layout; finished rows are kept and not run again."""
+    from affectline.backbones import DEFAULT_BACKBONE
     from affectline.errors import InputError
     from affectline.experiments.data import ExperimentData
     from affectline.experiments.recipes import chosen_rows
@@ -48,7 +49,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option of the co
         return
     if data is None or store is None or output is None:
         raise InputError("give --data, --store and --output; --list shows the rows")
-    network = NetworkSettings(init=finetune_init, crops=finetune_crops)
+    network = NetworkSettings(finetune_init or DEFAULT_BACKBONE, crops=finetune_crops)
     options = ExperimentOptions(
         output,
         seeds,

@@ -33,7 +33,12 @@ MT_EMOTIEFFNET = Annotated[
     str | None, typer.Option("--mt-emotieffnet", metavar="NAME|DIGEST", help="Likewise for MT-EmotiEffNet.")
 ]
 FINETUNE_INIT = Annotated[
-    str, typer.Option("--finetune-init", metavar="NAME|FILE", help="With what the fine-tuned network begins.")
+    str | None,
+    typer.Option(
+        "--finetune-init",
+        metavar="NAME|FILE",
+        help="With what the fine-tuned network begins; the default backbone if nothing is said.",
+    ),
 ]
 FINETUNE_CROPS = Annotated[int, typer.Option("--finetune-crops", min=1, help="Crops that it learns from, at most.")]
 SETTINGS = Annotated[

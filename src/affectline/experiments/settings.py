@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Final, TypeVar
 
+from affectline.backbones import DEFAULT_BACKBONE
 from affectline.errors import InputError
 from affectline.experiments.recipes import HeadRecipe, heads
 
@@ -29,7 +30,7 @@ class NetworkSettings:
         size: of the input, pixels.
     """
 
-    init: str = "imagenet"
+    init: str = DEFAULT_BACKBONE
     arch: str = ""
     crops: int = 5000
     epochs: int = 8
