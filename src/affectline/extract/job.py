@@ -233,11 +233,11 @@ def _extract(
     if path.is_file() and not extractor.options.again:
         there, rows = read_info(path)
         if there.source != info.source:
-            changed = there.time_source is not info.time_source
-            times = f" or, as its times are {there.time_source.value} ones, other options"
+            is_timed_otherwise = there.time_source is not info.time_source
+            options = f", or was asked for otherwise (its times are {there.time_source.value})"
             raise InputError(
                 f"{store.folder} has features of another {source.name}: its file or folder had other content"
-                f"{times if changed else ''}; rename one of the two, or replace the old features with --again"
+                f"{options if is_timed_otherwise else ''}; rename one of the two, or replace the old features with --again"
             )
         if replace(there, frame_count=0, affectline=__version__, problem="") == info:
             status = "incomplete" if there.problem else "skipped"
