@@ -237,7 +237,8 @@ def _extract(
             options = f", or was asked for otherwise (its times are {there.time_source.value})"
             raise InputError(
                 f"{store.folder} has features of another {source.name}: its file or folder had other content"
-                f"{options if is_timed_otherwise else ''}; rename one of the two, or replace the old features with --again"
+                f"{options if is_timed_otherwise else ''}; rename one of the two, or replace the old features with "
+                "--again"
             )
         if replace(there, frame_count=0, affectline=__version__, problem="") == info:
             status = "incomplete" if there.problem else "skipped"
