@@ -109,9 +109,10 @@ def test_files_of_an_earlier_run_that_this_one_does_not_make_go(clip: Path, tmp_
     saving = OutputOptions(tmp_path, ("csv",), annotate=True, save_landmarks=True)
     run_jobs(expand_inputs([clip], None), options, saving, Silent())
     assert {"annotated.mp4", "landmarks.arrow"} <= {path.name for path in (tmp_path / "clip").iterdir()}
+    (tmp_path / "clip" / "report_video.mp4").touch()  # beside a report of a long video
     changed = AnalyzeOptions(max_faces=1)
     run([clip], tmp_path, changed)
-    assert not {"annotated.mp4", "landmarks.arrow"} & {path.name for path in (tmp_path / "clip").iterdir()}
+    assert not {"annotated.mp4", "landmarks.arrow", "report_video.mp4"} & {path.name for path in (tmp_path / "clip").iterdir()}
     assert resumed(clip, tmp_path, changed).status == "skipped"
     assert resumed(clip, tmp_path, changed, save_landmarks=True).status == "done"
 

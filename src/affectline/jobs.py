@@ -30,7 +30,7 @@ from affectline.part import PartWriter, part_batches, resume_part
 from affectline.remote import remote_status
 from affectline.report.annotate import annotate_video
 from affectline.report.notebook import caption_of
-from affectline.report.page import REPORT_NAME, require_extra, write_report
+from affectline.report.page import PREVIEW_NAME, REPORT_NAME, require_extra, write_report
 from affectline.report.plot import plot_timeline
 from affectline.result_files import read_result
 from affectline.timeline import DEFAULT_FORMATS, FORMATS, Timeline
@@ -236,7 +236,7 @@ class _Job:
         for file in self.folder.glob(".*.tmp"):
             file.unlink(missing_ok=True)
         made = {VIDEO_NAME: self._is_annotated, REPORT_NAME: self.output.report}
-        made |= {LANDMARKS_NAME: self.output.save_landmarks}
+        made |= {PREVIEW_NAME: self.output.report, LANDMARKS_NAME: self.output.save_landmarks}
         for name, is_made in made.items():
             if not is_made:  # of an earlier run, it would tell something else than the table
                 (self.folder / name).unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from affectline.runtime import Device, Precision, Runtime
 from affectline.video import Sampling
 
 CASCADE_SURE_FROM: Final = 0.75
-"""With the embedded backbone and the teacher of docs/models, on the validation split of FER+ (docs/less_work.md)."""
+"""With `lite0_ferplus` and `mobilenet_ferplus`, on the validation split of FER+ (docs/less_work.md)."""
 
 
 @dataclass(frozen=True, slots=True)

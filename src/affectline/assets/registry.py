@@ -137,7 +137,12 @@ _SPECS: Final = (
         "begun with weights that had learned from VGGFace2, photographs of celebrities that were published for "
         "research",
     ),
-    _ferplus("lite0_ferplus", "70739a8a1b7e56f3b99cd9c64d5544f5f4ba5eab3fa1d13f23bc3334d15e0854", 8818068),
+    _ferplus(
+        "lite0_ferplus",
+        "41b4081bc92ac9b5b263297364d9f612289d900f8ecc657231731ddf7c5d9209",
+        8818119,
+        "begun with weights that had learned from ImageNet",
+    ),
     _emotiefflib("enet_b0_8_best_vgaf", "49772db4e87ee6df57087fba131832a959e5c64d"),
     _emotiefflib("enet_b0_8_best_afew", "d87faf71e8756d68c701ffd88b4cde4be460f57d"),
     _emotiefflib("enet_b0_8_va_mtl", "7ce9d6dd5b82b260bc19bfe7822a6ffa1abb6011"),
