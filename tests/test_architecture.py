@@ -16,12 +16,13 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = [
     {"errors", "labels", "records", "progress", "atomic_file", "json_records", "runtime", "process_memory"}
-    | {"parent_pipe"},
+    | {"parent_pipe", "file_names"},
     {
         "assets",
         "pipeline",
         "video",
         "images",
+        "picture_formats",
         "inputs",
         "remote",
         "faces",
@@ -55,7 +56,7 @@ LAYERS = [
         "extract",
         "datasets",
     },
-    {"job_index", "jobs", "jobs_on_ray", "mending", "evaluation"},
+    {"job_index", "earlier_result", "jobs", "jobs_on_ray", "mending", "evaluation"},
     {"training"},
     {"experiments"},
     {"service"},

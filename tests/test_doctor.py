@@ -20,6 +20,15 @@ def test_a_healthy_machine_has_no_problem() -> None:
     assert "CPUExecutionProvider" in subjects["onnxruntime providers"]
 
 
+def test_a_cache_that_cannot_be_used_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("AFFECTLINE_HOME", str(tmp_path / "file" / "cache"))
+    assert "name another with AFFECTLINE_HOME" in problems()["cache"]
+    monkeypatch.setenv("AFFECTLINE_HOME", str(tmp_path / "new"))
+    values = {finding.subject: finding.value for finding in doctor.examine()}
+    assert "models pull face_landmarker" in values["model face_landmarker"]
+
+
 def pretend(monkeypatch: pytest.MonkeyPatch, versions: dict[str, str | None]) -> None:
     real = metadata.version
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
+from PIL import Image
 
-from affectline.errors import InputError, InputFileError
+from affectline.errors import InputError, InputFileError, MissingExtraError
 from affectline.images import natural_order, open_images, read_image
 from affectline.records import UInt8Array
 from affectline.video import Sampling
@@ -77,6 +80,53 @@ class TestReadImage:
         bgra[:] = (30, 60, 200, 128)
         cv2.imwrite(str(tmp_path / "clear.png"), bgra)
         assert read_image(tmp_path / "clear.png")[1, 1].tolist() == list(RED)
+
+    def test_transparency_of_a_tiff_is_left_out(self, tmp_path: Path) -> None:
+        layers = np.dstack([two_colours(), np.full((20, 30), 128, np.uint8)])
+        Image.fromarray(layers).save(tmp_path / "t.tiff")
+        assert read_image(tmp_path / "t.tiff").tolist() == two_colours().tolist()
+
+    @pytest.mark.parametrize(("largest", "value"), [(1023, 859), (65535, 55040)])
+    def test_a_grey_picture_of_more_than_8_bits(self, largest: int, value: int, tmp_path: Path) -> None:
+        values = np.full((4, 5), value, ">u2")
+        (tmp_path / "t.pgm").write_bytes(f"P5\n5 4\n{largest}\n".encode() + values.tobytes())
+        assert read_image(tmp_path / "t.pgm") == pytest.approx(np.full((4, 5, 3), 214), abs=1)
+
+    @pytest.mark.parametrize(("suffix", "orientation"), [(".heic", 1), (".avif", 1), (".avif", 6)])
+    def test_photographs_of_phones_stand_upright(self, suffix: str, orientation: int, tmp_path: Path) -> None:
+        pillow_heif.register_heif_opener()
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        wide = cv2.resize(two_colours(), (900, 600), interpolation=cv2.INTER_NEAREST)  # more than one tile
+        Image.fromarray(wide).save(tmp_path / f"t{suffix}", exif=exif)
+        rgb = read_image(tmp_path / f"t{suffix}")
+        assert rgb.shape == ((600, 900, 3) if orientation == 1 else (900, 600, 3))
+        assert_close(rgb[200, 100], RED)
+        assert_close(rgb[-100, -100], GREEN)
+
+    @pytest.mark.parametrize("suffix", [".heic", ".avif"])
+    def test_a_cut_photograph_of_a_phone_is_refused(self, suffix: str, tmp_path: Path) -> None:
+        pillow_heif.register_heif_opener()
+        noise = np.random.default_rng(0).integers(0, 255, (200, 300, 3)).astype(np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"t{suffix}")
+        whole = (tmp_path / f"t{suffix}").read_bytes()
+        (tmp_path / f"t{suffix}").write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(InputFileError, match="damaged or cut off"):
+            read_image(tmp_path / f"t{suffix}")
+
+    def test_what_reads_phone_photographs_may_be_missing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        pillow_heif.from_pillow(Image.fromarray(two_colours())).save(tmp_path / "t.heic")
+        monkeypatch.setitem(sys.modules, "pillow_heif", None)
+        with pytest.raises(
+            MissingExtraError, match=r"t.heic is a HEIC photograph, .* pip install 'affectline\[heic\]'"
+        ):
+            read_image(tmp_path / "t.heic")
+
+    def test_a_gif_with_a_line_end_behind_it(self, tmp_path: Path) -> None:
+        Image.fromarray(two_colours()).save(tmp_path / "t.gif")
+        with (tmp_path / "t.gif").open("ab") as file:
+            file.write(b"\n")
+        assert read_image(tmp_path / "t.gif").shape == (20, 30, 3)
 
     def test_first_picture_of_an_animation(self, tmp_path: Path) -> None:
         path = tmp_path / "wave.gif"

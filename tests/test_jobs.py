@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -112,7 +113,9 @@ def test_files_of_an_earlier_run_that_this_one_does_not_make_go(clip: Path, tmp_
     (tmp_path / "clip" / "report_video.mp4").touch()  # beside a report of a long video
     changed = AnalyzeOptions(max_faces=1)
     run([clip], tmp_path, changed)
-    assert not {"annotated.mp4", "landmarks.arrow", "report_video.mp4"} & {path.name for path in (tmp_path / "clip").iterdir()}
+    assert not {"annotated.mp4", "landmarks.arrow", "report_video.mp4"} & {
+        path.name for path in (tmp_path / "clip").iterdir()
+    }
     assert resumed(clip, tmp_path, changed).status == "skipped"
     assert resumed(clip, tmp_path, changed, save_landmarks=True).status == "done"
 
@@ -122,8 +125,43 @@ def test_a_name_that_is_no_text_stops_nothing(clip: Path, tmp_path: Path) -> Non
     odd = tmp_path / b"caf\xe9.mp4".decode(errors="surrogateescape")
     odd.write_bytes(clip.read_bytes())
     first, second = run([odd, clip], tmp_path / "out")
-    assert first.status in {"done", "failed"}
-    assert second.status == "done"
+    assert (first.status, second.status) == ("done", "done")
+    assert first.folder.name == "caf\\xe9"
+    folder = pictures(tmp_path / "shots", 2)
+    (folder / "1.png").rename(folder / b"\xff\xe9.png".decode(errors="surrogateescape"))
+    (result,) = run([folder], tmp_path / "out")
+    assert result.status == "done"
+    assert set(Timeline.from_csv(result.folder / "timeline.csv").column("source")) == {"0.png", "\\xff\\xe9.png"}
+
+
+def test_a_file_of_dots_stays_in_its_place(clip: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "...mp4"
+    odd.write_bytes(clip.read_bytes())
+    (result,) = run([odd], tmp_path / "out" / "inner")
+    assert result.folder.parent == tmp_path / "out" / "inner"
+
+
+def test_other_pictures_of_the_same_number_are_analysed_again(tmp_path: Path) -> None:
+    folder, out = pictures(tmp_path / "shots", 2), tmp_path / "out"
+    assert [resumed(folder, out).status for _ in range(2)] == ["done", "skipped"]
+    (folder / "0.png").rename(folder / "2.png")
+    assert [resumed(folder, out).status for _ in range(2)] == ["done", "skipped"]
+    later = (out / "shots" / "summary.json").stat().st_mtime_ns + 10**9
+    os.utime(folder / "2.png", ns=(later, later))
+    assert resumed(folder, out).status == "done"
+
+
+def test_a_run_that_fails_leaves_what_is_there(clip: Path, tmp_path: Path) -> None:
+    saving = OutputOptions(tmp_path, ("csv",), annotate=True)
+    run_jobs(expand_inputs([clip], None), NO_FACES, saving, Silent())
+    before = {path.name for path in (tmp_path / "clip").iterdir()}
+    beyond = replace(NO_FACES, sampling=Sampling(start_s=100.0))
+    (failed,) = run([clip], tmp_path, beyond)
+    assert (failed.status, "has no frame from --start on" in failed.message) == ("failed", True)
+    assert {path.name for path in (tmp_path / "clip").iterdir()} == before
+    resuming = replace(saving, resume=True)
+    (again,) = run_jobs(expand_inputs([clip], None), NO_FACES, resuming, Silent())
+    assert again.status == "skipped"
 
 
 def test_a_fault_of_a_library_costs_one_input(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,13 +140,37 @@ def test_two_recordings_that_were_joined_can_be_gone_on_with(after: int, tmp_pat
     whole = [(frame.index, number_in(frame.rgb)) for frame in read_frames(joined)]
     assert len(whole) == 40
     times = [frame.time_s for frame in read_frames(joined)]
+    assert np.diff(times) == pytest.approx(np.full(39, 1 / float(clips.RATE)), abs=2e-6)  # time goes on
     rest = [
         (frame.index, number_in(frame.rgb)) for frame in open_video(joined).frames(resume_after=(after, times[after]))
     ]
     assert rest == whole[after + 1 :]
-    if after < 20:
-        begun = open_video(joined).frames(Sampling(start_s=times[after]))
-        assert [(frame.index, number_in(frame.rgb)) for frame in begun] == whole[after:]
+    begun = open_video(joined).frames(Sampling(start_s=times[after]))
+    assert [(frame.index, number_in(frame.rgb)) for frame in begun] == whole[after:]
+    video = open_video(joined)
+    parts = [video.read_segment(one, Sampling()) for one in video.segments(Sampling(), 4, 0.2).segments]
+    assert [(frame.index, frame.time_s) for part in parts for frame in part] == list(enumerate(times))
+
+
+def test_a_call_that_began_with_small_pictures_has_the_size_of_its_track(tmp_path: Path) -> None:
+    packets = []
+    for name, size_wh in (("small", (320, 180)), ("large", (1280, 720))):
+        clip = cfr(tmp_path / f"{name}.webm", 5, size=size_wh, coding=Coding("libvpx"))
+        with av.open(str(clip.path)) as container:
+            packets += [(bytes(one), one.is_keyframe) for one in container.demux(video=0) if one.size]
+    with av.open(str(tmp_path / "call.webm"), "w") as output:
+        stream = output.add_stream("libvpx", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        for number, (content, is_key) in enumerate(packets):
+            packet = av.Packet(content)
+            packet.pts = packet.dts = number
+            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 10), stream, is_key
+            output.mux(packet)
+    video = open_video(tmp_path / "call.webm")
+    assert (video.info.width, video.info.height) == (1280, 720)
+    assert [(frame.rgb.shape, number_in(frame.rgb)) for frame in video.frames()] == [
+        ((720, 1280, 3), number % 5) for number in range(10)
+    ]
 
 
 @pytest.mark.parametrize("name", SEEKABLE)

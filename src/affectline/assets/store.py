@@ -41,7 +41,7 @@ class AssetState:
 def cache_folder() -> Path:
     """Return where fetched assets are kept: `AFFECTLINE_HOME`, else the platform's cache folder."""
     home = os.environ.get("AFFECTLINE_HOME")
-    return Path(home).expanduser() if home else platformdirs.user_cache_path("affectline")
+    return Path(home).expanduser().absolute() if home else platformdirs.user_cache_path("affectline")
 
 
 def asset_spec(name: str) -> AssetSpec:

@@ -22,6 +22,7 @@ from affectline.faces.registry import DEFAULT_DETECTOR, load_detector
 from affectline.features import CropKind, FeatureInfo, TimeSource
 from affectline.features.store import FeatureStore, read_info
 from affectline.features.writer import FeatureWriter
+from affectline.file_names import as_utf8
 from affectline.inputs import local_copy
 from affectline.progress import ProgressHook, ignore_progress
 from affectline.records import FaceFeatures
@@ -216,7 +217,7 @@ def extract_one(
     except (AffectlineError, OSError) as error:
         return Extracted(source, "failed", message=str(error))
     except Exception as error:  # noqa: BLE001 - a fault of ours or of a library must not cost the other inputs
-        _log.exception("%s failed", source.name.encode(errors="backslashreplace").decode())
+        _log.exception("%s failed", as_utf8(source.name))
         return Extracted(source, "failed", message=f"{type(error).__name__}: {error}")
 
 
@@ -278,8 +279,9 @@ def _check_name(source: ExtractSource) -> None:
     try:
         source.name.encode()
     except UnicodeEncodeError:
-        readable = source.name.encode(errors="backslashreplace").decode()
-        raise InputError(f"{readable}: the name is not UTF-8, tables cannot hold it; rename the file") from None
+        raise InputError(
+            f"{as_utf8(source.name)}: the name is not UTF-8, tables cannot hold it; rename the file"
+        ) from None
 
 
 def _listed(source: ExtractSource, names: Sequence[str], what: str) -> str:

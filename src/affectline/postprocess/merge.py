@@ -9,25 +9,25 @@ import pyarrow as pa
 
 from affectline.errors import InputError, UnknownNameError
 from affectline.labels import Status
-from affectline.postprocess.decide import Thresholds
-from affectline.postprocess.finish import fill_gaps
-from affectline.postprocess.rows import FaceRows, Measures, build_table, split_table, status_code
+from affectline.postprocess.finish import FinishSettings, fill_gaps, median_interval_s
+from affectline.postprocess.rows import NO_TRACK, FaceRows, Frames, Measures, build_table, split_table, status_code
 from affectline.schema import expressions_in
 
 _SHOWN_FRAMES = 5
 
 
-def merge_tracks(table: pa.Table, keep: int, other: int, thresholds: Thresholds) -> pa.Table:
-    """Return a video's result table in which one track has become part of another.
+def merge_tracks(table: pa.Table, keep: int, other: int, settings: FinishSettings) -> pa.Table:
+    """Return a video's result table in which one track has become part of another; its other rows stay as they are.
 
-    Where both have a row in a frame, the observed one stands. A gap of up to `records.MAX_GAP_S` between the two is
-    filled, and what the filled rows say is decided. Scores are not smoothed again over the seam.
+    Where both have a row in a frame, the observed one stands. Gaps between a row of the one and a row of the other are
+    filled as gaps inside a track are, and what the filled rows say is decided. Scores are not smoothed again over the
+    seam.
 
     Args:
         table: in `schema.timeline_schema`.
         keep: the track that stays.
         other: the track whose rows get the number `keep`.
-        thresholds: where scores become decisions.
+        settings: how the table was made.
 
     Raises:
         UnknownNameError: there is no such track.
@@ -37,11 +37,34 @@ def merge_tracks(table: pa.Table, keep: int, other: int, thresholds: Thresholds)
         raise InputError(f"track {keep} cannot be merged with itself; name two tracks")
     frames, rows = split_table(table)
     first, second = _track(rows, keep), _track(rows, other)
-    joined = _joined(first, replace(second, track_id=np.full_like(second.track_id, keep)), other)
+    joined = _joined(first, second, other)
     measures = Measures(expressions_in(table.schema))
-    rest = rows.take((rows.track_id != keep) & (rows.track_id != other))
-    merged = FaceRows.join([rest, fill_gaps(frames, joined, measures)])
-    return build_table(frames, merged, measures.expressions, thresholds)
+    seam = _seam(frames, joined, keep, measures, settings)
+    filled = build_table(
+        frames.take(np.isin(frames.index, seam.frame)), seam, measures.expressions, settings.thresholds
+    )
+    frame, track_id = np.asarray(table["frame"]), np.asarray(table["track_id"].fill_null(NO_TRACK))
+    is_blank = (track_id == NO_TRACK) & np.isin(frame, seam.frame)
+    is_beaten = np.zeros(len(table), np.bool_)
+    for part in (first, second):
+        stands = joined.frame[joined.track_id == part.track_id[0]]
+        is_beaten |= (track_id == part.track_id[0]) & ~np.isin(frame, stands)
+    numbers = pa.array(np.where(track_id == other, keep, track_id).astype(np.int32), mask=track_id == NO_TRACK)
+    renamed = table.set_column(table.schema.get_field_index("track_id"), table.schema.field("track_id"), numbers)
+    merged = pa.concat_tables([renamed.filter(pa.array(~is_blank & ~is_beaten)), filled])
+    return merged.sort_by([("frame", "ascending"), ("track_id", "ascending")]).combine_chunks()
+
+
+def _seam(frames: Frames, joined: FaceRows, keep: int, measures: Measures, settings: FinishSettings) -> FaceRows:
+    """Return the rows that fill the gaps between rows of different tracks."""
+    nothing = joined.take(np.zeros(len(joined), np.bool_))
+    if not settings.smoothing.looks_ahead:
+        return nothing
+    one = replace(joined, track_id=np.full_like(joined.track_id, keep))
+    every = fill_gaps(frames, one, measures, settings.max_gap_s(median_interval_s(frames.time_s)))
+    filled = every.take(~np.isin(every.frame, joined.frame))
+    behind = np.searchsorted(joined.frame, filled.frame)
+    return filled.take(joined.track_id[behind - 1] != joined.track_id[behind]) if len(filled) else nothing
 
 
 def _track(rows: FaceRows, track_id: int) -> FaceRows:
@@ -53,7 +76,7 @@ def _track(rows: FaceRows, track_id: int) -> FaceRows:
 
 
 def _joined(first: FaceRows, second: FaceRows, other: int) -> FaceRows:
-    """Return one row for each frame of either track, in the order of frames."""
+    """Return one row for each frame of either track, in the order of frames, with its own track's number."""
     interpolated = status_code(Status.INTERPOLATED)
     seen = [part.frame[part.status != interpolated] for part in (first, second)]
     clash = np.intersect1d(*seen)

@@ -216,7 +216,7 @@ def build_table(frames: Frames, rows: FaceRows, expressions: tuple[Expression, .
     columns: dict[str, pa.Array] = {
         "frame": pa.array(ordered.frame),
         "time_s": pa.array(np.round(ordered.time_s, TIME_DECIMALS)),
-        "track_id": pa.array(ordered.track_id.astype(np.int32), mask=ordered.track_id == _NO_TRACK),
+        "track_id": pa.array(ordered.track_id.astype(np.int32), mask=ordered.track_id == NO_TRACK),
         "status": pa.array([entry.value for entry in STATUSES]).take(pa.array(ordered.status)),
         **decided_columns(ordered.values, Measures(expressions), limits),
     }
@@ -224,7 +224,7 @@ def build_table(frames: Frames, rows: FaceRows, expressions: tuple[Expression, .
     return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
-_NO_TRACK = -1
+NO_TRACK = -1
 
 
 def _with_blank_rows(frames: Frames, rows: FaceRows) -> FaceRows:
@@ -232,7 +232,7 @@ def _with_blank_rows(frames: Frames, rows: FaceRows) -> FaceRows:
     blank = frames.take(is_blank)
     status = np.where(blank.is_error, status_code(Status.ERROR), status_code(Status.NO_FACE))
     empty = np.full((len(blank), rows.values.shape[1]), np.nan)
-    no_track = np.full(len(blank), _NO_TRACK)
+    no_track = np.full(len(blank), NO_TRACK)
     return FaceRows.join([rows, FaceRows(blank.index, blank.time_s, no_track, status, empty)])
 
 

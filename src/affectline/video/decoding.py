@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Final
 
 import av
 from av import Packet, VideoFrame
@@ -202,10 +203,15 @@ def player_start_s(container: InputContainer, stream: VideoStream) -> Fraction:
     return next((start for start in starts if abs(start - rounded) <= MICROSECOND), rounded)
 
 
+JUMP_BACK_S: Final = Fraction(1, 2)
+"""Pictures of one recording are never out of order by so much."""
+
+
 class Clock:
     """Seconds from the start that a player counts from, strictly growing.
 
-    A picture without a time stamp, or with one that does not lie after the last, gets a time after the last one.
+    A picture without a time stamp, or with one that does not lie after the last, gets a time after the last one. Where
+    time stamps jump back, another recording was joined on: its times go on from there.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
@@ -214,6 +220,7 @@ class Clock:
         rate = stream.guessed_rate or stream.average_rate
         self._interval_s = 1 / Fraction(rate) if rate else Fraction(1, 25)
         self._last_s: Fraction | None = None
+        self._joined_at_s = Fraction(0)
 
     def time_of(self, pts: int) -> float:
         """Return the time that a time stamp stands for, in seconds, rounded to a microsecond."""
@@ -226,10 +233,13 @@ class Clock:
     def time_s(self, picture: VideoFrame) -> float:
         """Return the time of the next picture, in seconds, rounded to a microsecond."""
         if picture.pts is not None:
-            time_s = picture.pts * self._tick_s - self._start_s
+            time_s = picture.pts * self._tick_s - self._start_s + self._joined_at_s
         else:
             time_s = Fraction(0) if self._last_s is None else self._last_s + self._interval_s
         if self._last_s is not None:
+            if time_s < self._last_s - JUMP_BACK_S:
+                self._joined_at_s += self._last_s + self._interval_s - time_s
+                time_s = self._last_s + self._interval_s
             time_s = max(time_s, self._last_s + MICROSECOND)
         self._last_s = time_s
         return round(float(time_s), TIME_DECIMALS)

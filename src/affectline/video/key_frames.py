@@ -12,7 +12,7 @@ from av import Packet
 from av.video.stream import VideoStream
 
 from affectline.video.opening import opened
-from affectline.video.seeking import ONE_PICTURE_PER_PACKET, Start
+from affectline.video.seeking import ONE_PICTURE_PER_PACKET, Start, goes_back
 
 _CLEAN_UNITS: Final = {"h264": frozenset({5}), "hevc": frozenset({19, 20})}
 """NAL unit types of pictures from which on nothing refers to what came before: IDR. A key frame of H.264 may be a
@@ -70,6 +70,7 @@ class _Search:
         self._packets = 0
         self._shown = 0
         self._first_pts: int | None = None
+        self._last_dts: int | None = None
 
     def take(self, packet: Packet[VideoStream]) -> bool:
         """Take the next packet; return whether the ones behind it can be counted on."""
@@ -77,6 +78,10 @@ class _Search:
         if pts is None or packet.is_corrupt:
             self.problem = "its packets lack time stamps" if pts is None else "it is damaged"
             return False
+        if goes_back(packet, self._last_dts):
+            self.problem = "recordings were joined in it"
+            return False
+        self._last_dts = packet.dts
         while self.starts and self.starts[-1].pts is not None and pts < self.starts[-1].pts:
             self.starts.pop()  # an open GOP: shown before the key frame, stored after it
         if self._first_pts is None:

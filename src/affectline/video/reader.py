@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Final
 
 import av
 from av.container import InputContainer
@@ -21,6 +22,9 @@ from affectline.video.segment_reader import SegmentReader, SegmentReport
 from affectline.video.segments import Begin, Plan, Segment, plan_segments
 from affectline.video.source import EVERY_FRAME, ReadReport, Sampling, SourceInfo, damage_in_words
 
+SHAPE_TOLERANCE: Final = 0.02
+"""Sizes are rounded to even numbers."""
+
 
 def open_video(path: Path) -> VideoFile:
     """Open a video file and decode its first picture, so that bad input is refused before any work starts.
@@ -30,6 +34,7 @@ def open_video(path: Path) -> VideoFile:
     """
     path = Path(path)
     with opened(path) as (container, stream):
+        declared_wh = stream.codec_context.width, stream.codec_context.height
         picture = next((picture for picture, _ in Pictures(container, stream)), None)
         if picture is None:
             raise VideoError(
@@ -37,9 +42,20 @@ def open_video(path: Path) -> VideoFile:
                 "copy or record it again"
             )
         upright = upright_of(picture)
-        stored_wh = square_size(picture.width, picture.height, stream.sample_aspect_ratio)
+        width, height = _largest(declared_wh, (picture.width, picture.height))
+        stored_wh = square_size(width, height, stream.sample_aspect_ratio)
         info = _info(path, container, stream, stored_wh, upright)
     return VideoFile(info, stored_wh, upright)
+
+
+def _largest(declared_wh: tuple[int, int], first_wh: tuple[int, int]) -> tuple[int, int]:
+    """Return the size that the track is declared to have, if it is a larger one of the first picture's shape.
+
+    Calls over a network begin with small pictures.
+    """
+    (width, height), (first_width, first_height) = declared_wh, first_wh
+    is_same_shape = abs(width * first_height - height * first_width) <= SHAPE_TOLERANCE * height * first_width
+    return declared_wh if width > first_width and is_same_shape else first_wh
 
 
 def probe(path: Path | str) -> SourceInfo:

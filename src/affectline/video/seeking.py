@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
+from av import Packet
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -43,14 +44,20 @@ def find_start(path: Path, target_pts: int) -> Start:
     return start if start.pts is not None and _is_there(path, start) else FILE_START
 
 
+def goes_back(packet: Packet[VideoStream], last_dts: int | None) -> bool:
+    """Return whether recordings were joined before this packet: its time stamp does not go on from those before."""
+    return last_dts is not None and packet.dts is not None and packet.dts < last_dts
+
+
 def _count_to(container: InputContainer, stream: VideoStream, target_pts: int) -> Start:
-    start, shown, first_pts = FILE_START, 0, None
+    start, shown, first_pts, last_dts = FILE_START, 0, None, None
     try:
         for number, packet in enumerate(container.demux(stream)):
             if packet.size == 0:
                 return start
-            if packet.pts is None or packet.is_corrupt:
+            if packet.pts is None or packet.is_corrupt or goes_back(packet, last_dts):
                 return FILE_START
+            last_dts = packet.dts
             if first_pts is None and packet.is_keyframe:
                 first_pts = packet.pts
             if packet.dts is not None and packet.dts > target_pts:
