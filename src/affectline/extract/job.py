@@ -31,13 +31,14 @@ from affectline.video import open_video
 
 _log = logging.getLogger(__name__)
 
-MAX_NAMED = 3
+MAX_NAMED: Final = 3
+"""Damaged files that a message names."""
+
 UNREADABLE: Final = "crops cannot be read and are left out"
 IGNORED: Final = "entries are no crops such as 00001.jpg and are ignored"
 
 USUAL_RATE_FPS: Final = 30.0
 """Of crops whose video is not there and whose rate nobody said."""
-"""Damaged files that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
