@@ -115,6 +115,20 @@ class TestMlp:
         np.testing.assert_array_equal(weights(3), weights(3))
         assert not np.array_equal(weights(3), weights(4))
 
+    def test_the_number_of_threads_changes_nothing(self) -> None:
+        train = noisy_data(Task.VA, 1)
+        before = torch.get_num_threads()
+        weights = []
+        try:
+            for threads in (1, 2):
+                torch.set_num_threads(threads)
+                params = TrainParams((FeaturePart.LOGITS,), epochs=2)
+                weights.append(MlpTrainer(params).fit(train).layers[0].weight)
+                assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(before)
+        np.testing.assert_array_equal(*weights)
+
     def test_stops_when_nothing_gets_better(self) -> None:
         params = TrainParams((FeaturePart.LOGITS,), epochs=40, patience=2, learning_rate=0.05)
         trainer = MlpTrainer(params)
