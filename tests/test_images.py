@@ -15,6 +15,7 @@ from PIL import Image
 
 from affectline.errors import InputError, InputFileError, MissingExtraError
 from affectline.images import natural_order, open_images, read_image
+from affectline.inputs import expand_inputs
 from affectline.records import UInt8Array
 from affectline.video import Sampling
 
@@ -110,9 +111,18 @@ class TestReadImage:
         noise = np.random.default_rng(0).integers(0, 255, (200, 300, 3)).astype(np.uint8)
         Image.fromarray(noise).save(tmp_path / f"t{suffix}")
         whole = (tmp_path / f"t{suffix}").read_bytes()
-        (tmp_path / f"t{suffix}").write_bytes(whole[: len(whole) // 2])
-        with pytest.raises(InputFileError, match="damaged or cut off"):
-            read_image(tmp_path / f"t{suffix}")
+        for n_bytes in (len(whole) // 2, len(whole) - 1):
+            (tmp_path / f"t{suffix}").write_bytes(whole[:n_bytes])
+            with pytest.raises(InputFileError, match="damaged or cut off"):
+                read_image(tmp_path / f"t{suffix}")
+
+    @pytest.mark.parametrize("suffix", [".heic", ".avif"])
+    def test_a_photograph_of_a_phone_is_known_without_its_suffix(self, suffix: str, tmp_path: Path) -> None:
+        pillow_heif.register_heif_opener()
+        Image.fromarray(two_colours()).save(tmp_path / f"t{suffix}")
+        (tmp_path / f"t{suffix}").rename(tmp_path / "upload")
+        (found,) = expand_inputs([tmp_path / "upload"], None)
+        assert found.kind == "image"
 
     def test_what_reads_phone_photographs_may_be_missing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         pillow_heif.from_pillow(Image.fromarray(two_colours())).save(tmp_path / "t.heic")

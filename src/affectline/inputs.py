@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from affectline.errors import InputError, InputFileError
 from affectline.file_names import as_utf8
 from affectline.images import IMAGE_SUFFIXES, check_sequence_rate, natural_order, open_images
+from affectline.picture_formats import is_phone_picture
 from affectline.remote import downloaded, is_url, list_urls, local_path, url_name
 from affectline.video import FrameSource, open_video
 
@@ -203,10 +204,10 @@ def _is_image(path: Path) -> bool:
         return suffix in IMAGE_SUFFIXES
     try:
         with path.open("rb") as file:
-            head = file.read(12)
+            head = file.read(64)
     except OSError:
         return False
-    return head.startswith(IMAGE_STARTS) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
+    return head.startswith(IMAGE_STARTS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or is_phone_picture(head)
 
 
 def _with_stems(found: dict[str, tuple[Path, str]]) -> list[Input]:

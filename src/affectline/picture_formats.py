@@ -40,7 +40,7 @@ def read_by_pillow(data: bytes, name: str) -> UInt8Array | None:
             raise MissingExtraError(f"{name} is an AVIF picture, which needs a newer Pillow: pip install -U pillow")
         return _opened_whole(data, name)
     if brands & _HEIC_BRANDS:
-        _register_heic(name)
+        register_heic(name)
         return _opened_whole(data, name)
     if data.startswith(_TIFF_STARTS):
         return _opened(data, _LAYERED_MODES)  # OpenCV multiplies colours by their alpha
@@ -57,7 +57,13 @@ def _brands(data: bytes) -> frozenset[bytes]:
     return frozenset({data[8:12], *(data[at : at + 4] for at in range(16, end, 4))})
 
 
-def _register_heic(name: str) -> None:
+def is_phone_picture(head: bytes) -> bool:
+    """Return whether a file is a HEIC or AVIF picture, by its first bytes: videos begin alike."""
+    return bool(_brands(head) & (_HEIC_BRANDS | _AVIF_BRANDS))
+
+
+def register_heic(name: str) -> None:
+    """Let Pillow open HEIC; raises MissingExtraError, with the file's name, where pillow-heif is not installed."""
     try:
         importlib.import_module("pillow_heif").register_heif_opener()
     except ImportError as error:
@@ -68,10 +74,23 @@ def _register_heic(name: str) -> None:
 
 def _opened_whole(data: bytes, name: str) -> UInt8Array:
     """Return the picture; others would find one of its tiles, or find it lying on its side."""
-    found = _opened(data)
+    found = None if _ends_inside_a_box(data) else _opened(data)
     if found is None:
         raise InputFileError(f"{name}: the picture is damaged or cut off; copy it again")
     return found
+
+
+def _ends_inside_a_box(data: bytes) -> bool:
+    """Return whether a file of the ISO base media format was cut: decoders fill the tiles that are gone with grey."""
+    at = 0
+    while 0 <= at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        if not size:  # up to the end, wherever that is
+            return False
+        at += max(size, 8)
+    return at != len(data)
 
 
 def _opened(data: bytes, modes: frozenset[str] | None = None) -> UInt8Array | None:

@@ -16,7 +16,9 @@ from pathlib import Path
 import av
 import httpx
 import numpy as np
+import pillow_heif
 import pytest
+from PIL import Image
 from service_process import PATIENCE_S, ServiceProcess
 
 from affectline.service.uploads import LONGEST_NAME, display_name
@@ -209,3 +211,14 @@ def test_a_path_or_an_address_is_no_upload(service: ServiceProcess, kind: str) -
         "/v1/analyses", content=b'{"path": "/etc/passwd", "url": "http://localhost"}', headers={"Content-Type": kind}
     )
     assert (answer.status_code, answer.json()["code"]) == (415, "not_an_upload")
+
+
+def test_a_photograph_of_a_phone_is_a_picture(service: ServiceProcess, tmp_path: Path) -> None:
+    picture = Image.fromarray(np.full((600, 900, 3), 90, np.uint8))
+    pillow_heif.from_pillow(picture).save(tmp_path / "IMG_1.heic")
+    answer = service.client.post(
+        "/v1/analyses", files={"file": ("IMG_1.heic", (tmp_path / "IMG_1.heic").read_bytes(), "image/heic")}
+    )
+    assert answer.status_code == 201, answer.text
+    upload = answer.json()["upload"]
+    assert (upload["kind"], upload["width"], upload["height"]) == ("image", 900, 600)

@@ -98,8 +98,12 @@ def probe_upload(request: ProbeRequest) -> Probed:
 def _probe_image(path: Path, request: ProbeRequest) -> Probed:
     from PIL import Image, UnidentifiedImageError
 
+    from affectline.errors import MissingExtraError
     from affectline.images import read_image
+    from affectline.picture_formats import register_heic
 
+    with suppress(MissingExtraError):
+        register_heic(path.name)
     try:
         with Image.open(path) as image:
             width, height = image.size
