@@ -110,7 +110,8 @@ def load_head(path: Path, open_opaque: OpaqueOpener | None = None) -> Head:
         ModelFileError: it is damaged, no head file, of a newer format, or holds a pickle that nobody may open.
     """
     with _reading(path) as content:
-        return _restore(_description(content), load_arrays(content), open_opaque, 0)
+        arrays = load_arrays(content)
+        return _restore(_description(content), arrays, open_opaque, 0)
 
 
 def load_card(path: Path) -> HeadCard:
@@ -121,6 +122,7 @@ def load_card(path: Path) -> HeadCard:
         ModelFileError: it is damaged, no head file, or of a newer format.
     """
     with _reading(path) as content:
+        load_arrays(content)  # which tells of a file that is cut off, or none of these
         return _card(_description(content))
 
 
@@ -139,7 +141,6 @@ def _reading(path: Path) -> Iterator[bytes]:
 
 def _description(content: bytes) -> Mapping[str, JsonValue]:
     """Return the JSON of the head in a file."""
-    load_arrays(content)  # which tells of a file that is cut off, or none of these
     record = parse_object(_metadata(content).get(METADATA_KEY, ""), "its description")
     if record.get("format") != FORMAT:
         raise ModelFileError(f"format {record.get('format')!r}, this version of affectline reads {FORMAT}")
