@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affectline.pipeline import in_background
+from affectline.pipeline import NICE, in_background, permit_for, side_by_side
 
 
 @given(items=st.lists(st.integers()), depth=st.integers(1, 5))
@@ -68,3 +70,23 @@ def test_no_more_than_depth_items_wait() -> None:
         threading.Event().wait(0.2)
         # One was taken, three wait in the queue, one is in the hand of the thread.
         assert len(made) <= 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux does a thread have a priority of its own")
+@pytest.mark.parametrize(("gives_way", "nicer"), [(True, NICE), (False, 0)])
+def test_only_threads_that_give_way_are_nicer(gives_way: bool, nicer: int) -> None:
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    with side_by_side(2, permit_for(2), gives_way=gives_way) as submit:
+        niceness = submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())).result()
+    assert niceness == min(before + nicer, 19)
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux does a thread have a priority of its own")
+def test_work_is_done_where_priorities_must_not_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", forbidden)
+    with side_by_side(1, permit_for(1), gives_way=True) as submit:
+        assert submit(lambda: 3).result() == 3

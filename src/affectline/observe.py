@@ -112,7 +112,8 @@ class Observer:
             in_background(applied(self._find, decoded, permit), depth) as found,
             in_background(applied(self._prepare, found, permit), depth) as prepared,
             self._marking(prepared, depth, permit) as marked,
-            side_by_side(runtime.lanes, permit) as submit,
+            # Where several threads compute a batch, only the first would give way, and the others wait for it.
+            side_by_side(runtime.lanes, permit, gives_way=runtime.threads_per_lane == 1) as submit,
         ):
             yield from self._run(applied(self._express, marked, permit), submit)
 

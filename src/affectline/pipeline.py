@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from threading import BoundedSemaphore
 from typing import Any, Final, Generic, TypeVar
 
@@ -142,11 +144,22 @@ def at_once(work: Callable[[], Result]) -> Future[Result]:
     return done
 
 
+NICE: Final = 10
+"""How much nicer threads are that take what others leave, in the units of nice(1)."""
+
+
 @contextmanager
-def side_by_side(workers: int, permit: Permit) -> Iterator[Submit[Any]]:
+def side_by_side(workers: int, permit: Permit, *, gives_way: bool = False) -> Iterator[Submit[Any]]:
     """Give a function that has work done by some threads; it waits while one piece more than there are threads is open.
 
     On leaving the block work that was not begun is dropped, and the threads are joined.
+
+    Args:
+        workers: how many threads.
+        permit: held by each while it works.
+        gives_way: the threads leave the cores to the stages wherever these have something to do (on Linux). Otherwise
+            each would get as much of a core as a stage, the work would be done before there is more, and cores would
+            wait: a sixth of the time on two.
     """
     opened: deque[Future[Any]] = deque()
 
@@ -154,7 +167,7 @@ def side_by_side(workers: int, permit: Permit) -> Iterator[Submit[Any]]:
         with permit:
             return work()
 
-    with ThreadPoolExecutor(workers, "affectline-work") as executor:
+    with ThreadPoolExecutor(workers, "affectline-work", _become_nicer if gives_way else None) as executor:
 
         def submit(work: Callable[[], Any]) -> Future[Any]:
             while len(opened) > workers:
@@ -167,6 +180,14 @@ def side_by_side(workers: int, permit: Permit) -> Iterator[Submit[Any]]:
             yield submit
         finally:
             executor.shutdown(cancel_futures=True)
+
+
+def _become_nicer() -> None:
+    """Lower the priority of the calling thread; it ends as such, for only the privileged may raise one again."""
+    if sys.platform == "linux":  # elsewhere a thread has no priority of this kind
+        thread = threading.get_native_id()
+        with suppress(OSError):  # a sandbox may forbid it; the work is the same
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICE)
 
 
 class _OneOpenCvThread:
