@@ -73,9 +73,11 @@ def _where(results: Results) -> str:
 
 def _stopped(results: Results) -> str:
     """Say who was not let to the end."""
-    limits = {run.program: run.figures.get("stopped_after_s") for run in results.latest}
-    titles = [PROGRAMS[name].title for name, limit in limits.items() if limit]
-    longest_s = max(filter(None, limits.values()), default=0)
+    limits_s = {
+        run.program: run.figures["stopped_after_s"] for run in results.latest if run.figures.get("stopped_after_s")
+    }
+    titles = [PROGRAMS[name].title for name in PROGRAMS if name in limits_s]
+    longest_s = max(limits_s.values(), default=0)
     return f" ({', '.join(titles)}: {longest_s:.0f} seconds of it)" if titles else ""
 
 

@@ -102,7 +102,9 @@ class Results:
     def median(self, program: str, video: str) -> dict[str, float]:
         """Return the median of each figure over the rounds; empty where nothing was measured."""
         found = [run.figures for run in self._of(program, video) if run.figures]
-        names = [name for name, value in found[0].items() if isinstance(value, int | float)] if found else []
+        # Who was stopped in one round only says so in that one.
+        numbers = [{name for name, value in figures.items() if isinstance(value, int | float)} for figures in found]
+        names = set.intersection(*numbers) if numbers else set()
         return {name: statistics.median(figures[name] for figures in found) for name in names}
 
     def rounds(self, program: str, video: str) -> int:

@@ -176,7 +176,7 @@ class TestCascade:
 
     def test_is_written_down(self, asking: Timeline, alone: Timeline, is_unsure: np.ndarray, tmp_path: Path) -> None:
         provenance = asking.provenance
-        assert provenance.cascade == CascadeRecord("tiny", CASCADE_SURE_FROM)
+        assert provenance.cascade == CascadeRecord("tiny", CASCADE_SURE_FROM, "fp32")
         assert provenance.asked_faces == is_unsure.sum()
         assert [model.name for model in provenance.models if model.role == "backbone that is asked"] == ["tiny"]
         source = next(head.source for head in provenance.heads if head.task is Task.EXPR)

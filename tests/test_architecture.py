@@ -56,7 +56,7 @@ LAYERS = [
         "extract",
         "datasets",
     },
-    {"job_index", "earlier_result", "jobs", "jobs_on_ray", "mending", "evaluation"},
+    {"job_index", "earlier_result", "result_folders", "jobs", "jobs_on_ray", "mending", "evaluation"},
     {"training"},
     {"experiments"},
     {"service"},

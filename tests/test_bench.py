@@ -41,7 +41,8 @@ def test_the_command_counts_what_it_did(short_clip: Path) -> None:
     assert found["frames_per_s"] == pytest.approx(48 / found["seconds"])
     assert found["faces_per_s"] == pytest.approx(48 / found["seconds"])
     assert 0 < found["latency_p50_ms"] <= found["latency_p95_ms"]
-    assert all(found[name] > 0 for name in ("start_up_s", "cpu_s", "cores"))
+    assert found["cores"] == 1
+    assert all(found[name] > 0 for name in ("start_up_s", "cpu_s"))
     assert (found["peak_anonymous_mb"] is not None) == sys.platform.startswith("linux")
 
 

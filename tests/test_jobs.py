@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,7 +22,9 @@ from affectline.errors import OutputError
 from affectline.inputs import expand_inputs, open_input
 from affectline.job_index import JobIndex, JobResult
 from affectline.jobs import OutputOptions, run_jobs
+from affectline.part import PartWriter
 from affectline.postprocess.smoothing import Smoothing
+from affectline.result_folders import claimed_folder, own_folder
 from faces_on_video import scenery, write_video
 
 NO_FACES = AnalyzeOptions(action_units=False)
@@ -66,6 +70,44 @@ def test_two_runs_on_inputs_of_the_same_name_keep_both_results(clip: Path, tmp_p
     assert [len(Timeline.from_csv(folder / "timeline.csv")) for folder in (first.folder, second.folder)] == [3, 5]
     (again,) = run([clip], out)
     assert again.folder == first.folder
+
+
+def interrupted(path: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run until the first rows are kept, then be interrupted."""
+    write = PartWriter.write
+
+    def stop(self: PartWriter, *words: object) -> None:
+        write(self, *words)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PartWriter, "write", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run([path], out)
+
+
+@pytest.mark.parametrize("resumes", [False, True])
+def test_what_an_interrupted_run_has_kept_is_its_own(
+    resumes: bool, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, out = write_video(tmp_path / "clip.mp4", [scenery((96, 96))] * 5), tmp_path / "out"
+    interrupted(clip, out, monkeypatch)
+    kept = (out / "clip" / "timeline.part.arrow").read_bytes()
+    result = resumed(other, out) if resumes else run([other], out)[0]
+    assert (result.status, result.rows) == ("done", 5)
+    assert result.folder.name.startswith("clip-")
+    assert (out / "clip" / "timeline.part.arrow").read_bytes() == kept
+    assert resumed(clip, out).folder == out / "clip"
+    assert len(Timeline.from_csv(out / "clip" / "timeline.csv")) == 3
+
+
+def test_of_two_that_claim_a_folder_one_gets_it(tmp_path: Path) -> None:
+    places = [f"/videos/{number}/clip.mp4" for number in range(8)]
+    with ThreadPoolExecutor(8) as executor:
+        folders = list(executor.map(lambda place: claimed_folder(tmp_path / "clip", place), places))
+    assert len(set(folders)) == len(places)
+    assert [claimed_folder(tmp_path / "clip", place) for place in places] == folders
+    assert [own_folder(tmp_path / "clip", place) for place in places] == folders
 
 
 def test_tables_of_an_earlier_run_are_brought_up_to_date(clip: Path, tmp_path: Path) -> None:
@@ -126,6 +168,14 @@ def test_a_name_that_is_no_text_stops_nothing(clip: Path, tmp_path: Path) -> Non
     odd.write_bytes(clip.read_bytes())
     first, second = run([odd, clip], tmp_path / "out")
     assert (first.status, second.status) == ("done", "done")
+    odd.write_bytes(clip.read_bytes()[:-20])
+    (cut,) = run([odd], tmp_path / "out")
+    assert cut.status in {"done", "incomplete"}
+    command = [sys.executable, "-m", "affectline", "analyze", str(odd), str(clip), "-o", str(tmp_path / "strict")]
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    said = subprocess.run([*command, "--no-au", "--no-video"], env=environment, capture_output=True, check=False)
+    assert b"Traceback" not in said.stderr
+    assert b"clip: done" in said.stdout or b"clip.mp4: done" in said.stdout
     assert first.folder.name == "caf\\xe9"
     folder = pictures(tmp_path / "shots", 2)
     (folder / "1.png").rename(folder / b"\xff\xe9.png".decode(errors="surrogateescape"))
@@ -187,7 +237,7 @@ def test_what_a_killed_run_was_writing_is_removed(clip: Path, tmp_path: Path) ->
     (tmp_path / "clip" / "notes.txt").write_text("mine")
     run([clip], tmp_path)
     names = {file.name for file in (tmp_path / "clip").iterdir()}
-    assert names == {"notes.txt", "timeline.csv", "timeline.png", "summary.json"}
+    assert names == {".input", "notes.txt", "timeline.csv", "timeline.png", "summary.json"}
 
 
 def test_results_never_go_into_the_input(tmp_path: Path) -> None:

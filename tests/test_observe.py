@@ -107,6 +107,17 @@ def test_threads_and_batches_change_no_row(  # noqa: PLR0913, PLR0917 - fixtures
         np.testing.assert_array_equal(one.blendshapes, other.blendshapes)
 
 
+def test_a_corrupt_frame_changes_nothing_in_those_behind_it(plain_models: Models, one_face: list[Frame]) -> None:
+    # One that is followed, not searched: there the landmarks go by the frames before.
+    damaged = replace(one_face[10], rgb=one_face[10].rgb[::-1].copy(), is_corrupt=True)
+    rows, marks = plain(plain_models, [*one_face[:10], damaged, *one_face[11:20]])
+    wanted, wanted_marks = plain(plain_models, [*one_face[:10], *one_face[11:20]])
+    assert rows.filter(pa.compute.not_equal(rows["frame"], 10)).equals(wanted)
+    assert [entry[0] for entry in marks] == [entry[0] for entry in wanted_marks]
+    for (_, _, one), (_, _, other) in zip(marks, wanted_marks, strict=True):
+        np.testing.assert_array_equal(one.points, other.points)
+
+
 def test_one_thread_is_one_thread(plain_models: Models, one_face: list[Frame]) -> None:
     def watched() -> Iterator[Frame]:
         for frame in one_face[:50]:

@@ -68,6 +68,14 @@ def test_all_batches_are_read_again_at_the_end(tmp_path):
         list(part_batches(tmp_path / "part"))
 
 
+def test_a_part_that_is_damaged_behind_its_beginning_is_not_taken_for_a_shorter_one(tmp_path, whole):
+    content, sizes = whole
+    (tmp_path / "part").write_bytes(content[: sizes[3] + 40])
+    found = part_batches(tmp_path / "part")
+    with pytest.raises(OutputError, match="was it removed or changed meanwhile"):
+        list(found)
+
+
 def test_a_part_without_batches_has_no_rows_and_no_state(tmp_path):
     PartWriter(tmp_path / "part", RAW, SETTINGS).close()
     contents = read_part(tmp_path / "part")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affectline.pipeline import NICE, in_background, permit_for, side_by_side
+from affectline.pipeline import NICE, held, in_background, permit_for, side_by_side
 
 
 @given(items=st.lists(st.integers()), depth=st.integers(1, 5))
@@ -73,10 +73,10 @@ def test_no_more_than_depth_items_wait() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only on Linux does a thread have a priority of its own")
-@pytest.mark.parametrize(("gives_way", "nicer"), [(True, NICE), (False, 0)])
-def test_only_threads_that_give_way_are_nicer(gives_way: bool, nicer: int) -> None:
+@pytest.mark.parametrize(("cores", "nicer"), [(1, NICE), (2, 0)])
+def test_work_of_one_core_gives_way_to_the_stages(cores: int, nicer: int) -> None:
     before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    with side_by_side(2, permit_for(2), gives_way=gives_way) as submit:
+    with side_by_side(2, permit_for(2), cores) as submit:
         niceness = submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())).result()
     assert niceness == min(before + nicer, 19)
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
@@ -88,5 +88,15 @@ def test_work_is_done_where_priorities_must_not_change(monkeypatch: pytest.Monke
         raise PermissionError
 
     monkeypatch.setattr(os, "setpriority", forbidden)
-    with side_by_side(1, permit_for(1), gives_way=True) as submit:
+    with side_by_side(1, permit_for(1)) as submit:
         assert submit(lambda: 3).result() == 3
+
+
+def test_work_of_several_cores_holds_the_permit_for_each() -> None:
+    permit = threading.BoundedSemaphore(3)
+    with held(permit, 2):
+        assert permit.acquire(blocking=False)
+        assert not permit.acquire(blocking=False)
+        permit.release()
+    with held(permit, 3):
+        assert not permit.acquire(blocking=False)

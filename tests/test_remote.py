@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -125,6 +127,76 @@ class TestExpanding:
     )
     def test_what_a_url_is(self, text: str, expected: bool) -> None:
         assert is_url(text) == expected
+
+
+class TestShown:
+    @pytest.mark.parametrize(
+        ("url", "expected"),
+        [
+            ("ftp://me:secret@host/a.mp4", "ftp://host/a.mp4"),
+            ("s3://bucket/what?.mp4", "s3://bucket/what?.mp4"),
+            ("https://h/a.mp4?X-Amz-Signature=secret&X-Amz-Expires=60", "https://h/a.mp4"),
+            ("https://account.example/a.mp4?sv=2&se=3&sr=b&sp=r&sig=secret", "https://account.example/a.mp4"),
+            ("https://me@h/a.mp4#t=3", "https://h/a.mp4"),
+        ],
+    )
+    def test_nothing_that_lets_others_in(self, url: str, expected: str) -> None:
+        assert remote.shown_url(url) == expected
+
+    def test_files_that_a_query_tells_apart_stay_apart(self) -> None:
+        urls = [f"https://h/video.mp4?id={number}&Expires={expires}" for number in (1, 2) for expires in (5, 6)]
+        shown = [remote.shown_url(url) for url in urls]
+        assert shown[0] == shown[1] != shown[2] == shown[3]
+        assert not any("id=" in url for url in shown)
+        assert len({item.stem for item in expand_urls(urls, None)}) == 2
+
+    def test_neither_index_nor_messages_tell_secrets(self, tmp_path: Path) -> None:
+        url = "http://me:hunter2@127.0.0.1:9/a.mp4?Signature=hunter2"
+        saving = OutputOptions(tmp_path, ("csv",))
+        (result,) = run_jobs(expand_urls([url], None), AnalyzeOptions(action_units=False), saving, Silent())
+        assert (result.status, result.input) == ("failed", "http://127.0.0.1:9/a.mp4")
+        assert "hunter2" not in result.message + (tmp_path / "index.csv").read_text()
+
+
+class _OnlyWhole(BaseHTTPRequestHandler):
+    """Gives files whole, and none of their parts; refuses one."""
+
+    content = b""
+
+    def do_HEAD(self) -> None:
+        self.send_response(403 if self.path == "/refused.mp4" else 200)
+        self.send_header("Content-Length", str(len(self.content)))
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        self.wfile.write(self.content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def web(clip: Path) -> Iterator[str]:
+    # Longer than fsspec reads at once.
+    _OnlyWhole.content = clip.read_bytes() + bytes(16 * 2**20)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _OnlyWhole) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class TestWeb:
+    def test_a_server_that_gives_no_parts_of_files(self, web: str) -> None:
+        with downloaded(f"{web}/a.mp4") as copy:
+            assert copy.read_bytes() == _OnlyWhole.content
+
+    def test_a_url_that_is_refused_does_not_stop_the_others(self, web: str, tmp_path: Path) -> None:
+        urls = [f"{web}/refused.mp4", f"{web}/a.mp4"]
+        saving = OutputOptions(tmp_path, ("csv",))
+        results = run_jobs(expand_urls(urls, None), AnalyzeOptions(action_units=False), saving, Silent())
+        assert [(result.status == "failed", result.rows) for result in results] == [(True, 0), (False, 3)]
+        assert "403" in results[0].message
 
 
 class TestCopies:

@@ -28,6 +28,7 @@ from affectline.job_index import JobResult
 from affectline.jobs import SEGMENTS_NAME, OutputOptions, run_jobs
 from affectline.landmark_file import read_landmarks
 from affectline.models import Models, load_models
+from affectline.part import PartWriter
 from affectline.records import UInt8Array
 from faces_on_video import scenery
 
@@ -207,6 +208,17 @@ class TestEqualsOneWorker:
         alone = analyze(clip("closed"), options, models=models)
         assert_equal(analyze(clip("closed"), replace(options, workers=2), models=models), alone)
 
+    @pytest.mark.parametrize(
+        "sampling", [Sampling(every=7), Sampling(fps=0.32), Sampling(every=7, end_s=20.3)], ids=str
+    )
+    def test_with_a_stride_where_nothing_is_sampled_behind_the_last_border(
+        self, sampling: Sampling, shown: list[UInt8Array], models: Models, tmp_path: Path
+    ) -> None:
+        path = encode(tmp_path / "a.mp4", one_face(shown, int(2 * STRETCH_S * RATE) + 3), g="5")
+        options = replace(PLAIN, stride_s=3.0, sampling=sampling)
+        alone = analyze(path, options, models=models)
+        assert_equal(analyze(path, replace(options, workers=2), models=models), alone)
+
     @pytest.mark.parametrize("max_faces", [1, 2])
     def test_with_places(self, max_faces: int, clip: Callable[[str], Path], models: Models) -> None:
         options = replace(PLAIN, max_faces=max_faces, detect_every=1)
@@ -236,6 +248,7 @@ class TestEqualsOneWorker:
         alone = analyze(clip("damaged"), options, models=models)
         shared = analyze(clip("damaged"), replace(options, workers=2), models=models)
         assert shared.table.equals(alone.table)
+        assert (alone.provenance.is_complete, shared.provenance.is_complete) == (False, False)
         if alone.provenance.decoded_frames % 2:
             assert "numbers of those behind them are not known" in caplog.text
 
@@ -281,6 +294,36 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes 
 
 
 class TestInterrupted:
+    @pytest.mark.parametrize("sampling", [Sampling(), Sampling(every=4)], ids=str)
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_damage_before_the_break_is_told(
+        self,
+        sampling: Sampling,
+        workers: int,
+        clip: Callable[[str], Path],
+        models: Models,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        path, options = clip("damaged"), replace(PLAIN, sampling=sampling, workers=workers)
+        write = PartWriter.write
+
+        def stop(self: PartWriter, rows: pa.RecordBatch, state: str) -> None:
+            if rows["time_s"][0].as_py() >= 2 * STRETCH_S:
+                raise KeyboardInterrupt
+            write(self, rows, state)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(PartWriter, "write", stop)
+            with pytest.raises(KeyboardInterrupt):
+                run(path, tmp_path, options)
+        result = run(path, tmp_path, options, resume=True)
+        found, wanted = table_in(tmp_path, path), analyze(path, replace(options, workers=1), models=models)
+        assert (result.status, wanted.provenance.is_complete) == ("incomplete", False)
+        assert "damaged" in str(wanted.provenance.problem)
+        assert found.provenance.problem == wanted.provenance.problem
+        assert found.table.equals(wanted.table)
+
     @linux
     def test_a_killed_worker_is_a_failure_that_can_be_gone_on_from(
         self, clip: Callable[[str], Path], tmp_path: Path
@@ -372,6 +415,17 @@ def test_a_worker_that_cannot_be_understood_is_told(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(WorkerError, match="a worker said what cannot be understood"):
         analyze(clip("closed"), replace(PLAIN, workers=2), models=models)
+
+
+def test_workers_do_not_run_what_lies_in_the_folder_of_the_user(
+    clip: Callable[[str], Path], models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = clip("closed")
+    for name in ("json", "re", "enum"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    assert len(analyze(path, replace(PLAIN, workers=2), models=models)) == 150
 
 
 def test_segments_of_a_killed_run_go_whoever_ends_it(clip: Callable[[str], Path], tmp_path: Path) -> None:

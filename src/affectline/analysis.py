@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,6 +18,7 @@ from affectline.describe import finish_settings, provenance_of
 from affectline.errors import InputError
 from affectline.faces.stretches import STRETCH_S
 from affectline.inputs import expand_inputs, open_input
+from affectline.labels import Status
 from affectline.models import Models, load_models
 from affectline.observe import Observer, raw_rows_schema
 from affectline.options import AnalyzeOptions
@@ -25,10 +27,10 @@ from affectline.postprocess.streaming import StreamingFinisher
 from affectline.progress import ProgressHook, ignore_progress
 from affectline.raw_blocks import LinkedBlock, RawBlock, RowLinker
 from affectline.records import Frame
-from affectline.schema import ASKED_COLUMN, raw_schema
+from affectline.schema import ASKED_COLUMN, MISSED_COLUMN, raw_schema
 from affectline.timeline import Timeline
 from affectline.track_scores import LiveTracks, score_tracks
-from affectline.video import FrameSource, ReadReport, VideoFile
+from affectline.video import FrameSource, VideoFile
 from affectline.workers import PARTS_PER_WORKER, SharedVideo, Sharing
 
 _log = logging.getLogger(__name__)
@@ -166,9 +168,7 @@ class _Observation:
             yield from self.alone(after)
 
 
-def finish_timeline(
-    raw: pa.Table, source: FrameSource, models: Models, options: AnalyzeOptions, report: ReadReport | None = None
-) -> Timeline:
+def finish_timeline(raw: pa.Table, source: FrameSource, models: Models, options: AnalyzeOptions) -> Timeline:
     """Return the timeline of an input whose frames have all been observed: scored, gaps filled, smoothed, decided.
 
     Args:
@@ -176,11 +176,19 @@ def finish_timeline(
         source: of them.
         models: from `load_models` for the same options.
         options: what was looked for.
-        report: what reading gave; None for the source's own.
     """
     table = finish(score_tracks(raw, models), finish_settings(options, models))
     asked = None if models.cascade is None else pc.sum(raw[ASKED_COLUMN], min_count=0).as_py()
-    return Timeline(table, provenance_of(source.info, report or source.report, models, options, asked))
+    # The source knows of the latest reading only, the rows of all that there were before a break.
+    report = source.report.with_damage(_damage(raw), source.info.path)
+    return Timeline(table, provenance_of(source.info, report, models, options, asked))
+
+
+def _damage(raw: pa.Table) -> int:
+    """Return how many damaged pictures the rows tell of: those that are frames, and those before frames."""
+    frames, first = np.unique(raw["frame"].to_numpy(), return_index=True)
+    is_damaged = pc.equal(raw["status"], Status.ERROR.value).to_numpy()[first]
+    return int(is_damaged.sum() + raw[MISSED_COLUMN].to_numpy()[first].sum()) if len(frames) else 0
 
 
 class Analyzer:

@@ -43,7 +43,7 @@ class BenchResult:
         backbone: its name; several with commas between.
         device, precision: what ran the backbones, and what they computed with.
         action_units: the landmark and blendshape networks ran, too.
-        cores: that this process may use.
+        cores: that the analysis may use (`--threads`, or all that this process may).
         start_up_s: imports and loading of the networks, seconds; None where nobody measured it.
         frames: that were analysed, all passes over the video together.
         faces: in them.
@@ -119,7 +119,7 @@ def measure(
         device=provenance.device,
         precision=provenance.precision,
         action_units=models.landmarks is not None,
-        cores=usable_cores(),
+        cores=min(options.runtime.cores, usable_cores()),
         start_up_s=start_up_s,
         frames=frames,
         faces=faces,

@@ -21,7 +21,7 @@ from affectline.models import Models
 from affectline.pipeline import Submit
 from affectline.raw_blocks import RawBlock, Trail
 from affectline.records import Face, FloatArray, Frame
-from affectline.schema import ASKED_COLUMN, BOX_COLUMNS, encoding_column, score_columns
+from affectline.schema import ASKED_COLUMN, BOX_COLUMNS, MISSED_COLUMN, encoding_column, score_columns
 
 BLOCK_FRAMES = 48
 """Frames whose rows are put together, two seconds of ordinary video; the last block of a stretch may have fewer."""
@@ -104,6 +104,7 @@ class BlockRows:
             **self._score_columns(scores),
             **self._encodings(scores),
             ASKED_COLUMN: self._asked(scores),
+            MISSED_COLUMN: [row.frame.missed for row in self._rows],
         }
         arrays = [pa.array(columns[entry.name], type=entry.type, from_pandas=True) for entry in schema]
         entries = [

@@ -26,6 +26,9 @@ driver."""
 LIMIT_FOR_S: Final = 10.0
 """So long the number of tasks that are given to the cluster holds; then its machines are counted again."""
 
+STOP_WITHIN_S: Final = 5.0
+"""A task that is told to stop has so long before its worker is ended."""
+
 _LOGGER = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
@@ -136,9 +139,17 @@ class _Tasks(Generic[Item, Result]):
                 if done is not None:
                     yield done
         finally:
-            for reference in self._running:
+            self._stop()
+
+    def _stop(self) -> None:
+        """Stop what runs, but let it put away its temporary files first."""
+        running = list(self._running)
+        for force in (False, True):
+            for reference in running:
                 with contextlib.suppress(self._ray.exceptions.RayError):
-                    self._ray.cancel(reference, force=True)
+                    self._ray.cancel(reference, force=force)
+            if running and not force:
+                self._ray.wait(running, num_returns=len(running), timeout=STOP_WITHIN_S)
 
     def _submit(self) -> None:
         # Machines may join.

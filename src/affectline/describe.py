@@ -8,6 +8,7 @@ from importlib import metadata
 
 from affectline import __version__
 from affectline.assets import asset_spec
+from affectline.cascade import Cascade
 from affectline.errors import InputError
 from affectline.faces.registry import DETECTORS
 from affectline.file_names import as_utf8
@@ -92,7 +93,7 @@ def provenance_of(
         container_frames=report.container_frames,
         decoded_frames=report.decoded_frames,
         is_complete=report.is_complete,
-        problem=report.problem,
+        problem=None if report.problem is None else as_utf8(report.problem),
         affectline=__version__,
         python=platform.python_version(),
         dependencies=_versions(options),
@@ -110,9 +111,14 @@ def provenance_of(
         smoothing=settings.smoothing,
         thresholds=settings.thresholds,
         precision=_precision(models),
-        cascade=None if cascade is None else CascadeRecord(cascade.backbone.spec.name, cascade.sure_from),
+        cascade=None if cascade is None else _cascade_record(cascade),
         asked_faces=asked_faces,
     )
+
+
+def _cascade_record(cascade: Cascade) -> CascadeRecord:
+    backbone = cascade.backbone
+    return CascadeRecord(backbone.spec.name, cascade.sure_from, backbone.runtime.precision.value)
 
 
 def _precision(models: Models) -> str:
@@ -134,7 +140,7 @@ def _versions(options: AnalyzeOptions) -> dict[str, str]:
 
 def _heads(models: Models) -> tuple[HeadRecord, ...]:
     plain = {}
-    if models.landmarks is not None:
+    if models.landmarks is not None and models.reads_blendshapes:
         plain[Task.AU] = HeadOrigin(HeadKind.ZERO_SHOT, BLENDSHAPE_HEAD)
     for task in Task:
         backbone = models.own_source(task)

@@ -144,7 +144,8 @@ def _devices() -> Iterator[Finding]:
             yield Finding(subject, "fails", state.problem)
         else:
             yield Finding(subject, f"works (largest difference from cpu, fp32: {state.difference:.1g})")
-    yield Finding("precision int8", "on cpu and openvino, for backbones with a file NAME.int8.onnx beside them")
+    files = "a file NAME.int8.onnx beside them (in the cache for registered ones)"
+    yield Finding("precision int8", f"on cpu and openvino, for backbones with {files}")
 
 
 def _broken(runtime: Runtime) -> str | None:

@@ -62,7 +62,7 @@ def score_faces(
     for task in set(Task) - scores.keys():
         backbone = models.own_source(task)
         if backbone is None:
-            scores[task] = _blendshapes(marks)
+            scores[task] = _blendshapes(marks if models.reads_blendshapes else [None] * len(marks))
         else:
             scores[task] = own_scores(task, features[backbone.digest], backbone.spec)
     is_asked = np.zeros(len(marks), np.bool_)

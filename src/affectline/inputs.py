@@ -7,14 +7,14 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from affectline.errors import InputError, InputFileError
 from affectline.file_names import as_utf8
 from affectline.images import IMAGE_SUFFIXES, check_sequence_rate, natural_order, open_images
 from affectline.picture_formats import is_phone_picture
-from affectline.remote import downloaded, is_url, list_urls, local_path, url_name
+from affectline.remote import check_kind, downloaded, is_pattern, is_url, list_urls, local_path, shown_url, url_name
 from affectline.video import FrameSource, open_video
 
 VIDEO_SUFFIXES = frozenset(
@@ -44,8 +44,8 @@ class Input:
 
     @property
     def place(self) -> str:
-        """The URL or the absolute path."""
-        return self.url or str(self.path)
+        """The URL, as it may be shown, or the absolute path."""
+        return str(self.path) if self.url is None else shown_url(self.url)
 
 
 def expand_inputs(paths: Sequence[Path | str], sequence_fps: float | None) -> list[Input]:
@@ -65,7 +65,9 @@ def expand_inputs(paths: Sequence[Path | str], sequence_fps: float | None) -> li
     """
     remote = [str(path) for path in paths if is_url(str(path))]
     if remote:
-        raise InputError(f"{remote[0]} is a URL; those are read by the command line only: copy the file here")
+        raise InputError(
+            f"{shown_url(remote[0])} is a URL; those are read by the command line only: copy the file here"
+        )
     if not all(map(str, paths)) or not paths:
         raise InputError("no input given; name a video, an image or a folder")
     check_sequence_rate(sequence_fps)
@@ -75,7 +77,7 @@ def expand_inputs(paths: Sequence[Path | str], sequence_fps: float | None) -> li
             for file, kind in _expand(path, "images" if sequence_fps is None else "sequence"):
                 # The same file may be named in two ways; two links to one file stay two inputs.
                 found.setdefault(file.parent.resolve() / file.name, (file.absolute(), kind))
-    return _with_stems({str(path): (path, kind) for path, kind in found.values()})
+    return _with_stems([Input(path, kind, "") for path, kind in found.values()])
 
 
 def expand_urls(typed: Sequence[str], sequence_fps: float | None) -> list[Input]:
@@ -90,16 +92,15 @@ def expand_urls(typed: Sequence[str], sequence_fps: float | None) -> list[Input]
     """
     words = read_lists(typed)
     urls = [word for word in words if is_url(word) and local_path(word) is None]
-    paths = [local_path(word) or word for word in words if word not in urls]
+    paths = [local_path(word) or word for word in words if not is_url(word) or local_path(word) is not None]
     found = [] if urls and not paths else expand_inputs(paths, sequence_fps)
-    remote = {url: Path(url_name(url)) for word in urls for url in _videos_of(word)}
-    if not remote:
-        return found
-    kinds = {url: "image" if path.suffix.lower() in IMAGE_SUFFIXES else "video" for url, path in remote.items()}
-    return _with_stems(
-        {item.place: (item.path, item.kind) for item in found}
-        | {url: (path, kinds[url]) for url, path in remote.items()}
-    )
+    remote = [_remote_input(url) for word in urls for url in _videos_of(word)]
+    return _with_stems([*found, *{item.place: item for item in remote}.values()]) if remote else found
+
+
+def _remote_input(url: str) -> Input:
+    path = Path(url_name(url))
+    return Input(path, "image" if path.suffix.lower() in IMAGE_SUFFIXES else "video", "", url)
 
 
 def read_lists(typed: Sequence[str]) -> list[str]:
@@ -125,13 +126,23 @@ def read_lists(typed: Sequence[str]) -> list[str]:
 
 
 def _videos_of(url: str) -> list[str]:
-    """Return what a URL stands for; of a folder or a pattern, the videos."""
+    """Return what a URL stands for; of a folder or a pattern, the videos.
+
+    What is called like a video or a picture is one: whether it can be read is found when its turn comes, and if it
+    cannot, the others are not lost.
+    """
+    suffix = PurePosixPath(url_name(url)).suffix.lower()
+    if suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES and not url.endswith("/") and not is_pattern(url):
+        check_kind(url)
+        return [url]
     found = list_urls(url)
     if found == [url]:
         return found
     videos = [one for one in found if PurePosixPath(url_name(one)).suffix.lower() in VIDEO_SUFFIXES]
     if not videos:
-        raise InputFileError(f"{url}: no video there ({url_name(found[0])}, ...); pictures must be named one by one")
+        raise InputFileError(
+            f"{shown_url(url)}: no video there ({url_name(found[0])}, ...); pictures must be named one by one"
+        )
     return videos
 
 
@@ -210,19 +221,14 @@ def _is_image(path: Path) -> bool:
     return head.startswith(IMAGE_STARTS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or is_phone_picture(head)
 
 
-def _with_stems(found: dict[str, tuple[Path, str]]) -> list[Input]:
-    """Name the inputs, by their places, after their files; where names collide, add a digest of the place to each."""
-    stems = {place: _stem(path, kind) for place, (path, kind) in found.items()}
+def _with_stems(found: Sequence[Input]) -> list[Input]:
+    """Name the inputs after their files; where names collide, add a digest of the place to each."""
+    stems = [_stem(item.path, item.kind) for item in found]
     # Some file systems do not tell Clip from clip.
-    counts = Counter(stem.casefold() for stem in stems.values())
+    counts = Counter(stem.casefold() for stem in stems)
     return [
-        Input(
-            path,
-            kind,
-            stems[place] if counts[stems[place].casefold()] == 1 else distinct_stem(stems[place], place),
-            place if is_url(place) else None,
-        )
-        for place, (path, kind) in found.items()
+        replace(item, stem=stem if counts[stem.casefold()] == 1 else distinct_stem(stem, item.place))
+        for item, stem in zip(found, stems, strict=True)
     ]
 
 

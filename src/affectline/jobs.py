@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from affectline import __version__
 from affectline.analysis import Reached, finish_timeline, observe_source
@@ -23,7 +22,6 @@ from affectline.file_names import as_utf8
 from affectline.heads.head_file import OpaqueOpener
 from affectline.inputs import Input, local_copy, open_input
 from affectline.job_index import JobIndex, JobResult
-from affectline.labels import Status
 from affectline.landmark_file import LandmarkWriter
 from affectline.models import Models, load_models
 from affectline.observe import raw_rows_schema
@@ -34,6 +32,7 @@ from affectline.report.annotate import annotate_video
 from affectline.report.notebook import caption_of
 from affectline.report.page import PREVIEW_NAME, REPORT_NAME, require_extra, write_report
 from affectline.report.plot import plot_timeline
+from affectline.result_folders import claimed_folder, make_folder, own_folder
 from affectline.timeline import DEFAULT_FORMATS, FORMATS, Timeline
 from affectline.video import FrameSource, ReadReport, SourceInfo
 from affectline.workers import Sharing
@@ -149,6 +148,7 @@ def analyze_into(
         reporter: told how many frames are done.
     """
     try:
+        folder = own_folder(folder, item.place)
         if item.url is not None and output.resume:
             status = remote_status(item.url)
             info = replace(_UNREAD, path=item.path, kind=item.kind)
@@ -174,18 +174,6 @@ def recorded(index: JobIndex, result: JobResult) -> JobResult:
     return result
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder that can be written to; raises OutputError where that is not to be had."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".writable").touch()
-        (folder / ".writable").unlink()
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to the folder {folder}: {error.strerror}; choose another one with --output"
-        ) from error
-
-
 @dataclass(frozen=True, slots=True)
 class _Job:
     """One input on its way into its folder."""
@@ -205,14 +193,17 @@ class _Job:
             finished = _finished(self.folder, self.models, self.options, self.output, info, size_bytes)
             if finished is not None and shows_these_pictures(self.folder, finished, self.source):
                 return _result_of(self.item, self.folder, finished, "skipped")
-        self._prepare_folder()
+        return replace(self, folder=self._prepared_folder()).make()
+
+    def make(self) -> JobResult:
+        """Analyse the input into the folder, which is its own, and return what came of it."""
         raw = self._observe()
         if not len(raw):
             (self.folder / PART_NAME).unlink(missing_ok=True)
             duration_s = self.source.info.duration_s
             length = "" if duration_s is None else f" (it lasts {duration_s:.2f} s)"
             raise InputError(f"{self.source.info.path}{length} has no frame from --start on and before --end")
-        timeline = finish_timeline(raw, self.source, self.models, self.options, self._report(raw))
+        timeline = finish_timeline(raw, self.source, self.models, self.options)
         self._remove_stale()
         # A table in another format that an earlier run left would tell something else, too.
         timeline.write(self.folder, [*self.output.formats, *table_formats(self.folder)])
@@ -225,19 +216,15 @@ class _Job:
         status = "done" if timeline.provenance.is_complete else "incomplete"
         return _result_of(self.item, self.folder, timeline, status)
 
-    def _report(self, raw: pa.Table) -> ReadReport:
-        """Return what reading gave, with the damage that an earlier run came upon."""
-        damaged = raw.filter(pc.equal(raw["status"], Status.ERROR.value))["frame"]
-        return self.source.report.with_damage(len(pc.unique(damaged)), self.source.info.path)
-
-    def _prepare_folder(self) -> None:
-        """Make the folder, away from what is analysed, and remove what a killed run was writing."""
+    def _prepared_folder(self) -> Path:
+        """Make the folder, away from what is analysed, and remove what a killed run was writing; return its path."""
         source = self.source.info.path.resolve()
         if source in (self.folder.resolve(), (self.folder / VIDEO_NAME).resolve()):
             raise InputError(f"{source}: the results would be written into the input; choose another --output")
-        make_folder(self.folder)
-        for file in self.folder.glob(".*.tmp"):
+        folder = claimed_folder(self.folder, self.item.place)
+        for file in folder.glob(".*.tmp"):
             file.unlink(missing_ok=True)
+        return folder
 
     def _remove_stale(self) -> None:
         """Remove what an earlier run left that would tell something else than the new table."""

@@ -14,9 +14,10 @@ from affectline.errors import InputError
 from affectline.heads.head_file import OpaqueOpener
 from affectline.inputs import Input
 from affectline.job_index import JobIndex, JobResult
-from affectline.jobs import PART_NAME, OutputOptions, Reporter, analyze_into, make_folder, recorded, with_problem
+from affectline.jobs import PART_NAME, OutputOptions, Reporter, analyze_into, recorded, with_problem
 from affectline.models import Models, load_models, with_absolute_names
 from affectline.options import AnalyzeOptions
+from affectline.result_folders import make_folder, own_folder
 
 
 def run_jobs_on_ray(
@@ -51,7 +52,8 @@ def run_jobs_on_ray(
     output = replace(output, folder=output.folder.absolute())
     options = replace(with_absolute_names(options), threads=options.threads or cluster.cpus)
     index, results = JobIndex(output.folder), dict[int, JobResult]()
-    tasks = [_Task(item, output.folder / index.folder_name(item.place, item.stem)) for item in inputs]
+    wanted = [output.folder / index.folder_name(item.place, item.stem) for item in inputs]
+    tasks = [_Task(item, own_folder(folder, item.place)) for item, folder in zip(inputs, wanted, strict=True)]
     if not output.resume:
         for task in tasks:
             (task.folder / PART_NAME).unlink(missing_ok=True)  # else a retry would go on from an older run

@@ -47,6 +47,7 @@ class Models:
         landmarks: None where neither action units nor landmarks are wanted of it.
         heads: trained heads, by task.
         cascade: asked about expressions of which the backbone is not sure; None asks nobody.
+        reads_blendshapes: where nothing else gives the action units, they are made of the landmarks.
     """
 
     detector: Detector | None
@@ -54,6 +55,7 @@ class Models:
     landmarks: LandmarkNetwork | None
     heads: Mapping[Task, NamedHead] = field(default_factory=dict)
     cascade: Cascade | None = None
+    reads_blendshapes: bool = True
 
     def own_source(self, task: Task) -> Backbone | None:
         """Return the backbone that a task's scores come from without a head; None if there is none.
@@ -117,6 +119,7 @@ def load_models(
         landmarks=None if task_file is None else LandmarkNetwork(task_file),
         heads=heads,
         cascade=_load_cascade(options, backbones, has_head=Task.EXPR in heads),
+        reads_blendshapes=options.action_units,
     )
 
 

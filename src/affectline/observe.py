@@ -41,7 +41,8 @@ from affectline.stride import Stride, mark_last
 def raw_rows_schema(models: Models, names: Sequence[str] | None) -> pa.Schema:
     """Return the schema of the rows that an `Observer` of these models and file names gives."""
     encodings = {task: head.encoding_size for task, head in models.context_heads.items()}
-    return raw_schema(models.expressions, names is not None, encodings, with_asked=models.cascade is not None)
+    is_asked = models.cascade is not None
+    return raw_schema(models.expressions, names is not None, encodings, with_asked=is_asked, with_missed=True)
 
 
 class Observer:
@@ -112,8 +113,7 @@ class Observer:
             in_background(applied(self._find, decoded, permit), depth) as found,
             in_background(applied(self._prepare, found, permit), depth) as prepared,
             self._marking(prepared, depth, permit) as marked,
-            # Where several threads compute a batch, only the first would give way, and the others wait for it.
-            side_by_side(runtime.lanes, permit, gives_way=runtime.threads_per_lane == 1) as submit,
+            side_by_side(runtime.lanes, permit, runtime.threads_per_lane) as submit,
         ):
             yield from self._run(applied(self._express, marked, permit), submit)
 
@@ -176,7 +176,7 @@ class Observer:
     def _mark(self, seen: Seen) -> Seen:
         if seen.begins_stretch:
             self._reader = self._fresh_reader()
-        if self._reader is not None and not seen.is_passed:
+        if self._reader is not None and not seen.is_passed and not seen.frame.is_corrupt:
             seen.meshes = self._reader.find(seen.frame.rgb, seen.faces, seen.suggested)
         # Nobody looks at the picture again; a block of them would not fit into memory.
         seen.frame = replace(seen.frame, rgb=_NO_PIXELS)

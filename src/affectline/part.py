@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -151,7 +151,7 @@ def part_batches(path: Path) -> Iterator[tuple[pa.RecordBatch, str]]:
         OutputError: the file is gone or damaged.
     """
     with opened_again(path) as stream:
-        for batch, state in _whole_batches(stream):
+        for batch, state in _batches(stream):
             yield batch.replace_schema_metadata(None), state
 
 
@@ -167,10 +167,15 @@ def opened_again(path: Path) -> Iterator[pa.RecordBatchStreamReader]:
 
 def _whole_batches(stream: pa.RecordBatchStreamReader) -> Iterator[tuple[pa.RecordBatch, str]]:
     """Give each batch with its state, up to the end or the place where the file was cut."""
+    with suppress(pa.ArrowException, OSError):
+        yield from _batches(stream)
+
+
+def _batches(stream: pa.RecordBatchStreamReader) -> Iterator[tuple[pa.RecordBatch, str]]:
     while True:
         try:
             batch, metadata = stream.read_next_batch_with_custom_metadata()
-        except (StopIteration, pa.ArrowException, OSError):
+        except StopIteration:
             return
         yield batch, metadata[_STATE_KEY].decode()
 

@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from threading import BoundedSemaphore
 from typing import Any, Final, Generic, TypeVar
 
@@ -35,6 +35,15 @@ def permit_for(cores: int) -> Permit:
 def queue_length(frame_bytes: int) -> int:
     """Return how many frames may wait between two stages; of pictures whose size is not known (0) one."""
     return min(max(MAX_QUEUED_BYTES // frame_bytes, 1), 16) if frame_bytes else 1
+
+
+@contextmanager
+def held(permit: Permit, cores: int) -> Iterator[None]:
+    """Hold the permit for work that uses several cores at once."""
+    with ExitStack() as stack:
+        for _ in range(cores):
+            stack.enter_context(permit)
+        yield
 
 
 class _End:
@@ -149,25 +158,27 @@ NICE: Final = 10
 
 
 @contextmanager
-def side_by_side(workers: int, permit: Permit, *, gives_way: bool = False) -> Iterator[Submit[Any]]:
+def side_by_side(workers: int, permit: Permit, cores: int = 1) -> Iterator[Submit[Any]]:
     """Give a function that has work done by some threads; it waits while one piece more than there are threads is open.
 
     On leaving the block work that was not begun is dropped, and the threads are joined.
 
     Args:
         workers: how many threads.
-        permit: held by each while it works.
-        gives_way: the threads leave the cores to the stages wherever these have something to do (on Linux). Otherwise
-            each would get as much of a core as a stage, the work would be done before there is more, and cores would
-            wait: a sixth of the time on two.
+        permit: held by each while it works, for each of its cores.
+        cores: how many one piece of work uses; all workers together must not use more than the permit has. Where it is
+            one, the threads leave it to the stages wherever these have something to do (on Linux). Otherwise each
+            would get as much of a core as a stage, the work would be done before there is more, and cores would wait:
+            a sixth of the time on two. Of several threads that share a piece of work only one could give way, and the
+            others would wait for it.
     """
     opened: deque[Future[Any]] = deque()
 
     def permitted(work: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the work gives
-        with permit:
+        with held(permit, cores):
             return work()
 
-    with ThreadPoolExecutor(workers, "affectline-work", _become_nicer if gives_way else None) as executor:
+    with ThreadPoolExecutor(workers, "affectline-work", _become_nicer if cores == 1 else None) as executor:
 
         def submit(work: Callable[[], Any]) -> Future[Any]:
             while len(opened) > workers:

@@ -60,10 +60,12 @@ class CascadeRecord:
     Attributes:
         backbone: its name.
         sure_from: it was asked where the highest probability was lower.
+        precision: what it computed with; None in a result of an earlier version, which did not say.
     """
 
     backbone: str
     sure_from: float
+    precision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

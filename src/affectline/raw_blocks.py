@@ -17,7 +17,7 @@ from affectline.faces.linking import Linker, LinkerState, Sighting
 from affectline.json_records import parse_object, read_record, to_json_object
 from affectline.labels import Status
 from affectline.landmark_file import LandmarkEntry
-from affectline.schema import BOX_COLUMNS
+from affectline.schema import BOX_COLUMNS, MISSED_COLUMN
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ def _in_order(rows: pa.RecordBatch) -> pa.RecordBatch:
     return rows if (np.diff(order) == 1).all() else rows.take(pa.array(order))
 
 
-_OF_THE_FRAME = frozenset({"frame", "time_s", "source"})
+_OF_THE_FRAME = frozenset({"frame", "time_s", "source", MISSED_COLUMN})
 
 
 def _read_state(state: str) -> LinkerState:

@@ -31,12 +31,14 @@ class Frame:
         time_s: seconds from the start that a player counts from; None for an independent image.
         rgb: shape (height, width, 3), uint8, RGB.
         is_corrupt: the decoder had to invent part of the picture.
+        missed: how many pictures before it, behind the sampled one before, came out damaged or not at all.
     """
 
     index: int
     time_s: float | None
     rgb: UInt8Array
     is_corrupt: bool = False
+    missed: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

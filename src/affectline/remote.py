@@ -6,9 +6,9 @@ Only what a person typed on the command line gets here: nothing that a network c
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import os
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,19 +17,24 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from affectline.errors import InputError, InputFileError, MissingExtraError
 
-CHUNK_BYTES: Final = 8 * 2**20
-"""Read at once: a copy takes this much memory, however large the file."""
-
 INSTALL: Final = "pip install 'affectline[remote]'"
 
 _WEB: Final = ("http", "https")
+_ANY_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://[^\s'\"<>()]+")
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _MAGIC: Final = re.compile(r"[*?\[]")
+
+_SIGNATURES: Final = re.compile(
+    "x-(amz|goog)-.*|awsaccesskeyid|googleaccessid|signature|expires|policy|key-pair-id|(access_)?token"
+    "|s(e|ig|v|p|r|t|pr|s|rt|ip)|sk(oid|tid|t|e|s|v)",
+    re.IGNORECASE,
+)
+"""Names in a query that say who may read a file, and until when, not which file it is: AWS, Google, Azure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,32 @@ def url_name(url: str) -> str:
     return url.rstrip("/").rsplit("/", 1)[-1]
 
 
+def shown_url(url: str) -> str:
+    """Return a URL as it may be shown and kept: without a user's name and password, and without what signs it.
+
+    Of what else a query on the web says a digest stays, which tells two files from each other.
+    """
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    if parts.scheme.lower() not in _WEB:
+        return url.replace(f"//{parts.netloc}", f"//{host}", 1) if parts.netloc else url
+    told = [(name, value) for name, value in parse_qsl(parts.query, True) if not _SIGNATURES.fullmatch(name)]
+    digest = hashlib.blake2b(repr(told).encode(), digest_size=4).hexdigest() if told else ""
+    return urlunsplit((parts.scheme, host, parts.path, digest, ""))
+
+
+def is_pattern(url: str) -> bool:
+    """Return whether a URL has signs that stand for others; on the web, ? begins a query."""
+    parts = urlsplit(url)
+    return _MAGIC.search(parts.path if parts.scheme.lower() in _WEB else url) is not None
+
+
+def check_kind(url: str) -> None:
+    """Raise what `list_urls` would where no such URL can be read here, without asking the store."""
+    with _reported(url):
+        _open_system(url)
+
+
 def list_urls(url: str) -> list[str]:
     """Return the files that a URL stands for: itself, those that match its pattern, or those of a folder.
 
@@ -84,7 +115,7 @@ def list_urls(url: str) -> list[str]:
     urls = [_url_of(name, url, path) for name in found]
     visible = sorted(one for one in urls if not fnmatch.fnmatch(url_name(one), ".*"))
     if not visible:
-        raise InputFileError(f"{url}: nothing there matches; folders in a folder are not searched")
+        raise InputFileError(f"{shown_url(url)}: nothing there matches; folders in a folder are not searched")
     return visible
 
 
@@ -108,7 +139,9 @@ def remote_status(url: str) -> RemoteStatus:
         system, path = _open_system(url)
         size = system.size(path)
         if size is None:
-            raise InputFileError(f"{url}: the store does not say how large it is; copy the file here and name the copy")
+            raise InputFileError(
+                f"{shown_url(url)}: the store does not say how large it is; copy the file here and name the copy"
+            )
         try:
             changed = system.modified(path)
         except (NotImplementedError, KeyError):
@@ -137,11 +170,13 @@ def downloaded(url: str) -> Iterator[Path]:
     status = remote_status(url)
     with tempfile.TemporaryDirectory(prefix="affectline-") as folder:
         copy = Path(folder) / url_name(url)
-        with open_url(url) as source, copy.open("wb") as target:
-            shutil.copyfileobj(source, target, CHUNK_BYTES)
+        with _reported(url):
+            system, path = _open_system(url)
+            system.get_file(path, str(copy))  # from front to back: not every web server gives parts of a file
         if copy.stat().st_size != status.size_bytes:
             raise InputFileError(
-                f"{url}: {copy.stat().st_size} of {status.size_bytes} bytes came; did it change meanwhile? Try again"
+                f"{shown_url(url)}: {copy.stat().st_size} of {status.size_bytes} bytes came; did it change meanwhile? "
+                "Try again"
             )
         os.utime(copy, ns=(status.changed_ns, status.changed_ns))
         yield copy
@@ -170,15 +205,25 @@ def _reported(url: str) -> Iterator[None]:
     except (InputFileError, MissingExtraError):
         raise
     except FileNotFoundError as error:
-        raise InputFileError(f"{url}: no such file") from error
+        # On the web, that may be a server that refuses.
+        reason = "" if error.__cause__ is None else f" ({_shown_text(url, error.__cause__)})"
+        raise InputFileError(f"{shown_url(url)}: no such file{reason}") from error
     except ImportError as error:
-        raise MissingExtraError(f"{url}: {error}") from error
+        raise MissingExtraError(f"{shown_url(url)}: {error}") from error
     except ValueError as error:
-        raise InputError(f"{url}: {error}; write s3://, gs://, file:// or another scheme of fsspec") from error
+        raise InputError(
+            f"{shown_url(url)}: {_shown_text(url, error)}; URLs begin with s3://, gs://, https:// or another scheme of fsspec"
+        ) from error
     except _refusals() as error:
         raise InputFileError(
-            f"{url}: {error}; check the name, your access rights and the space for temporary files"
+            f"{shown_url(url)}: {_shown_text(url, error)}; check the name, your access rights and the space for temporary files"
         ) from error
+
+
+def _shown_text(url: str, error: BaseException) -> str:
+    """Return what an error says of a URL, without what `shown_url` hides."""
+    text = str(error).replace(url, shown_url(url))
+    return _ANY_URL.sub(lambda found: shown_url(found[0]), text)
 
 
 def _refusals() -> tuple[type[Exception], ...]:

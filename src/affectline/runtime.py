@@ -112,7 +112,12 @@ class Runtime:
     @property
     def threads_per_lane(self) -> int:
         """How many threads compute one batch."""
-        return max(1, round(self.cores / self.lanes))
+        return self.cores // self.lanes
+
+    @property
+    def lane_threads(self) -> int:
+        """How many threads all lanes have together; no more than `cores`."""
+        return self.lanes * self.threads_per_lane
 
     @classmethod
     def parse(cls, device: str, precision: str, threads: int | None = None) -> Runtime:

@@ -229,6 +229,7 @@ def raw_schema(
     encodings: Mapping[Task, int] = MappingProxyType({}),
     *,
     with_asked: bool = False,
+    with_missed: bool = False,
 ) -> pa.Schema:
     """Return the schema of raw rows, what the networks said before smoothing.
 
@@ -241,17 +242,23 @@ def raw_schema(
         encodings: tasks that are scored once a track is known, and how many numbers an encoding of each has: their rows
             have a column of encodings (`encoding_column`), and their scores are empty until then.
         with_asked: there is a column `ASKED_COLUMN`.
+        with_missed: there is a column `MISSED_COLUMN`.
     """
     decided = {"expression", *(column.name for column in _OCCURRENCES)}
     columns = timeline_columns(expressions, with_source)
     plain = [column.field for column in columns if column.name not in decided]
     encoded = [pa.field(encoding_column(task), pa.list_(pa.float32(), size)) for task, size in encodings.items()]
     asked = [pa.field(ASKED_COLUMN, pa.bool_())] if with_asked else []
-    return pa.schema([*plain, *encoded, *asked])
+    missed = [pa.field(MISSED_COLUMN, pa.int32())] if with_missed else []
+    return pa.schema([*plain, *encoded, *asked, *missed])
 
 
 ASKED_COLUMN = "is_asked"
 """The raw column that says whether the larger network of a cascade gave the expressions; empty without a face."""
+
+
+MISSED_COLUMN = "missed"
+"""The raw column with `Frame.missed`, the same in all rows of a frame: damage must not be forgotten over a break."""
 
 
 def encoding_column(task: Task) -> str:

@@ -34,10 +34,9 @@ PARTS_PER_WORKER: Final = 4
 
 _TELL_EVERY_S: Final = 0.5
 
-_START: Final = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from affectline.segment_worker import main; main()"
-)
-"""Not `-m`, which would look for modules in the folder that the user happens to be in."""
+_START: Final = "import sys; sys.path[:] = sys.argv[1:]; from affectline.segment_worker import main; main()"
+"""Not `-m`, which would look for modules in the folder that the user happens to be in; until the path is set, only
+`sys` is imported, which is built in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +238,7 @@ class _Crew:
 
 def _start(first_message: bytes) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(  # noqa: S603 - this interpreter and a constant
-        [sys.executable, "-c", _START, json.dumps(sys.path)],
+        [sys.executable, "-c", _START, *sys.path],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=child_environment(),

@@ -20,6 +20,7 @@ import clips
 from affectline import Timeline
 from affectline.backbones import DEFAULT_BACKBONE
 from affectline.faces.registry import DEFAULT_DETECTOR
+from affectline.labels import Task
 from affectline.landmark_file import read_landmarks
 from faces_on_video import scenery, write_video
 
@@ -56,6 +57,7 @@ class TestAnalyze:
         assert outcome.returncode == 0, outcome.stderr
         folder = tmp_path / "empty"
         assert {file.name for file in folder.iterdir()} == {
+            ".input",
             "timeline.csv",
             "timeline.parquet",
             "timeline.jsonl",
@@ -274,7 +276,10 @@ class TestOtherCommands:
         options = ("--report", "--save-landmarks", "--no-au")
         assert affectline("analyze", clip, "-o", tmp_path / "out", *options).returncode == 0
         folder = tmp_path / "out" / "away"
-        assert Timeline.from_csv(folder / "timeline.csv").track_ids == (1, 2)
+        before = Timeline.from_csv(folder / "timeline.csv")
+        assert before.track_ids == (1, 2)
+        assert np.isnan(before.column("au12")).all()  # though the landmarks are there to tell it
+        assert Task.AU not in {head.task for head in before.provenance.heads}
         assert "Summary of Track 2" in (folder / "report.html").read_text()
         seen = (folder / "annotated.mp4").read_bytes()
         shutil.copytree(tmp_path / "out", tmp_path / "moved")

@@ -79,9 +79,10 @@ def _open_session(content: bytes, place: str, runtime: Runtime) -> onnxruntime.I
         if runtime.device.is_gpu and provider in first_line(error):
             raise _not_started(provider, runtime, f": {first_line(error)}") from error
         raise damaged(place, error) from error
-    # ONNX Runtime falls back to the CPU and only logs it.
+    # ONNX Runtime falls back to the CPU and only logs it; later, when a batch cannot be run, it prints it.
     if provider not in session.get_providers():
         raise _not_started(provider, runtime, "")
+    session.disable_fallback()
     return session
 
 
@@ -113,7 +114,8 @@ def _providers(runtime: Runtime) -> list[Provider]:
 def _options(runtime: Runtime) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
-    options.intra_op_num_threads = runtime.threads_per_lane
+    # The threads of a session serve all lanes, and each lane adds the one that it calls from.
+    options.intra_op_num_threads = runtime.lane_threads - runtime.lanes + 1
     # Detection, landmarks and decoding run beside the backbone: threads that spin while they wait take their cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options

@@ -74,7 +74,7 @@ def _properties(runtime: Runtime) -> dict[str, str | int | bool]:
     return {
         "INFERENCE_PRECISION_HINT": _HINTS[runtime.precision],
         "NUM_STREAMS": runtime.lanes,
-        "INFERENCE_NUM_THREADS": runtime.lanes * runtime.threads_per_lane,
+        "INFERENCE_NUM_THREADS": runtime.lane_threads,
         # Decoding and detection run beside it and must be free to take a core that waits.
         "ENABLE_CPU_PINNING": False,
     }

@@ -11,6 +11,7 @@ import typer
 from affectline.cli.arguments import CPUS, DEVICE, ENGINE, OFFLINE, PRECISION, THREADS
 from affectline.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 from affectline.cli.text_table import counted
+from affectline.file_names import as_utf8
 
 if TYPE_CHECKING:
     from affectline.cluster import ClusterOptions
@@ -91,7 +92,7 @@ def _run(
             results = extract_all_on_ray(sources, store, options, cluster, partial(progress.advance, "inputs"))
         for number, result in enumerate(results, start=1):
             faces = counted(result.rows, "face")
-            typer.echo(f"{number} of {len(sources)} {result.source.name}: {result.status}, {faces}")
+            typer.echo(f"{number} of {len(sources)} {as_utf8(result.source.name)}: {result.status}, {faces}")
             if result.message:
                 typer.echo(f"affectline: {result.message}", err=True)
             failed |= result.status in {"failed", "incomplete"}

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import rich.progress
 from rich.console import Console
 
+from affectline.file_names import as_utf8
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -53,7 +55,7 @@ class Progress:
 
     def begin(self, name: str) -> None:
         """Say which input comes next."""
-        self._name = name
+        self._name = as_utf8(name)
         self._last_line_s = time.monotonic()
 
     def advance(self, stage: str, done: int, total: int | None) -> None:

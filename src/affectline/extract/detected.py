@@ -15,7 +15,7 @@ from affectline.backbones import Backbone
 from affectline.faces.crops import crop_face
 from affectline.faces.detector import Detector
 from affectline.faces.follower import FaceFollower
-from affectline.pipeline import ONE_OPENCV_THREAD, Permit, applied, drawn, in_background, permit_for, queue_length
+from affectline.pipeline import ONE_OPENCV_THREAD, Permit, applied, drawn, held, in_background, permit_for, queue_length
 from affectline.records import Face, FaceFeatures, FloatArray, Frame
 from affectline.video import EVERY_FRAME, FrameSource
 
@@ -90,7 +90,7 @@ def _batches(found: Iterable[list[_Seen]], backbone: Backbone, permit: Permit) -
 
 
 def _permitted(seen: list[_Seen], backbone: Backbone, permit: Permit) -> FaceBatch:
-    with permit:
+    with held(permit, backbone.runtime.lane_threads):
         return _run(seen, backbone)
 
 

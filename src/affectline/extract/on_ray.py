@@ -53,7 +53,7 @@ def extract_all_on_ray(
             with closing(run_tasks(work, tasks, cluster)) as finished:
                 for count, done in enumerate(finished, start=1):
                     source = sources[done.number]
-                    said = f"{source.url or source.path}: its worker was lost {done.losses} times; out of memory?"
+                    said = f"{source.place}: its worker was lost {done.losses} times; out of memory?"
                     result = done.result or Extracted(source, "failed", message=said)
                     yield replace(result, source=source)
                     on_progress(count, len(sources))

@@ -14,7 +14,7 @@ from affectline.errors import InputError, InputFileError
 from affectline.features import CropKind
 from affectline.images import natural_order
 from affectline.inputs import VIDEO_SUFFIXES, expand_inputs, expand_urls, matches
-from affectline.remote import is_url, local_path
+from affectline.remote import is_url, local_path, shown_url
 
 _KIND_OF_FOLDER: Final = {name: CropKind(kind) for kind, names in CROP_FOLDERS.items() for name in names}
 
@@ -34,6 +34,11 @@ class ExtractSource:
     name: str
     kind: CropKind
     url: str | None = None
+
+    @property
+    def place(self) -> str:
+        """The URL, as it may be shown, or the path."""
+        return str(self.path) if self.url is None else shown_url(self.url)
 
 
 def find_sources(inputs: Sequence[Path | str], crop_kind: CropKind | None = None) -> tuple[ExtractSource, ...]:
@@ -118,7 +123,7 @@ def _check_names(found: Sequence[ExtractSource]) -> None:
     counts = Counter((source.name, source.kind) for source in found)
     twice = next((key for key, count in counts.items() if count > 1), None)
     if twice is not None:
-        places = [source.url or str(source.path) for source in found if (source.name, source.kind) == twice]
+        places = [source.place for source in found if (source.name, source.kind) == twice]
         raise InputError(f"the name {twice[0]} stands for {' and '.join(places[:3])}; rename one of them")
 
 

@@ -136,9 +136,12 @@ def _run(request: JobRequest, folder: JobFolder, teller: _Teller) -> Outcome:
 def _analyse(request: JobRequest, folder: JobFolder, teller: _Teller) -> JobResult:
     from affectline.inputs import expand_inputs
     from affectline.jobs import PART_NAME, OutputOptions, run_jobs
+    from affectline.result_folders import OWNER_NAME
     from affectline.timeline import FORMATS
 
-    (folder.results / "index.csv").unlink(missing_ok=True)  # so that the name of the result folder is known
+    # So that the name of the result folder is known, wherever the folder of the service has been moved to.
+    for file in (folder.results / "index.csv", folder.result / OWNER_NAME):
+        file.unlink(missing_ok=True)
     inputs, options = expand_inputs([folder.upload], None), request.choice.options()
     output = OutputOptions(folder.results, FORMATS, annotate=False, resume=True)
     part = folder.result / PART_NAME

@@ -38,6 +38,11 @@ class Tally:
     discarded: int = 0
     has_read_error: bool = False
 
+    @property
+    def damaged(self) -> int:
+        """Pictures that came out damaged or not at all."""
+        return self.concealed + self.lost
+
     def plus(self, other: Tally) -> Tally:
         """Return what both have met with together."""
         return Tally(

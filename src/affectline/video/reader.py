@@ -174,11 +174,10 @@ class VideoFile:
         return self._report_of(decoded, tally, problems)
 
     def _report_of(self, decoded: int, tally: Tally, problems: list[str]) -> ReadReport:
-        damaged = tally.lost + tally.concealed
-        if damaged:
-            problems = [*problems, damage_in_words(damaged)]
+        if tally.damaged:
+            problems = [*problems, damage_in_words(tally.damaged)]
         problem = f"{self.info.path}: {'; '.join(problems)}" if problems else None
-        return ReadReport(decoded, self.info.frame_count, damaged, problem is None, problem)
+        return ReadReport(decoded, self.info.frame_count, tally.damaged, problem is None, problem)
 
     def _holds_all_packets(self, last_pts: int | None) -> bool:
         """Return whether the file has all that its index lists, though fewer pictures came out.

@@ -83,8 +83,13 @@ class SegmentReader:
         with self._at_start() as (source, pictures, clock):
             run = Run(source, clock, segment.start, segment.resume_after)
             base, reached_end = Tally(), True
+            told = 0 if segment.resume_after is None and segment.from_s is None else None
             for picture, is_damaged, number, time_s, previous_s in run:
+                damaged = pictures.tally.damaged
+                # What was met with before belongs to those who read it before.
+                told = damaged - is_damaged if told is None else told
                 if segment.from_s is not None and time_s < segment.from_s:
+                    told = damaged
                     continue
                 if first_index is None:
                     first_index = number
@@ -94,7 +99,8 @@ class SegmentReader:
                     break
                 self.frames += 1
                 if self._sampling.takes(number, time_s, previous_s):
-                    yield Frame(number, time_s, self._converter.convert(picture), is_damaged)
+                    missed, told = damaged - told - is_damaged, damaged
+                    yield Frame(number, time_s, self._converter.convert(picture), is_damaged, missed)
             is_empty = first_index is None and segment.from_s is not None  # the part before met with all that is left
             tally = Tally() if is_empty else pictures.tally.since(base)
         next_index = run.index + reached_end

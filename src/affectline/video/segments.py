@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -83,8 +84,9 @@ def plan_segments(path: Path, sampling: Sampling, count: int, begin: Begin, grid
         clock = Clock(container, stream)
         keys = [(clock.time_of(key.pts), key) for key in found.starts if key.pts is not None]
         last_s = clock.time_of(found.last_pts)
-    # Behind the last frame there is nothing to share, and a part without frames would not know that it is the last.
-    end_s = last_s if sampling.end_s is None else min(sampling.end_s, last_s)
+        rate = stream.average_rate or stream.guessed_rate
+    # Behind the last sampled frame there is nothing to share: a part without one would not know that it is the last.
+    end_s = (last_s if sampling.end_s is None else min(sampling.end_s, last_s)) - _most_between_s(sampling, rate)
     start_s = sampling.start_s or 0.0
     step = max(1, round((end_s - start_s) / count / grid_s))
     borders = [one for one in _borders(keys, start_s, end_s, step, grid_s) if one[0] > begin.after_s]
@@ -92,6 +94,13 @@ def plan_segments(path: Path, sampling: Sampling, count: int, begin: Begin, grid
     others = [Segment(key, time_s, to_s) for (time_s, key), to_s in zip(borders, times_s[1:], strict=True)]
     problem = "" if borders else found.problem or "it is too short, or its closed-GOP key frames are too far apart"
     return Plan((begin.segment(times_s[0]), *others), problem)
+
+
+def _most_between_s(sampling: Sampling, rate: Fraction | None) -> float:
+    """Return more than lies between two sampled frames; 0 where each frame is one."""
+    if sampling.fps is not None:
+        return 1 / sampling.fps
+    return 0.0 if sampling.every == 1 else 2 * sampling.every / float(rate or 1)
 
 
 def _borders(

@@ -1,0 +1,68 @@
+"""The folders of results, and whose each is: a file in it names the input, from the beginning of the work on.
+
+`index.csv` knows of an input only when it has ended. Until then, another one of the same name, of another command or of
+a later one, must not take what is there for its own, or write beside it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from affectline.errors import OutputError
+from affectline.inputs import distinct_stem
+
+OWNER_NAME: Final = ".input"
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that can be written to; raises OutputError where that is not to be had."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".writable").touch()
+        (folder / ".writable").unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to the folder {folder}: {error.strerror}; choose another one with --output"
+        ) from error
+
+
+def own_folder(folder: Path, place: str) -> Path:
+    """Return the folder, or one with a digest of the place behind its name if this one is another input's.
+
+    Args:
+        folder: as the input would like it; need not be there.
+        place: `Input.place`.
+    """
+    return folder if _owner(folder) in {None, place} else _with_digest(folder, place)
+
+
+def claimed_folder(folder: Path, place: str) -> Path:
+    """Make `own_folder` and note in it whose it is; of two commands that do so at once, only one gets it.
+
+    Raises:
+        OutputError: the folder cannot be made or written to.
+    """
+    folder = own_folder(folder, place)
+    make_folder(folder)
+    try:
+        with (folder / OWNER_NAME).open("x", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(place)
+    except FileExistsError:
+        return folder if _owner(folder) == place else claimed_folder(_with_digest(folder, place), place)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to the folder {folder}: {error.strerror}; choose another one with --output"
+        ) from error
+    return folder
+
+
+def _with_digest(folder: Path, place: str) -> Path:
+    return folder.with_name(distinct_stem(folder.name, place))
+
+
+def _owner(folder: Path) -> str | None:
+    try:
+        return (folder / OWNER_NAME).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return None
