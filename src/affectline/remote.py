@@ -212,11 +212,13 @@ def _reported(url: str) -> Iterator[None]:
         raise MissingExtraError(f"{shown_url(url)}: {error}") from error
     except ValueError as error:
         raise InputError(
-            f"{shown_url(url)}: {_shown_text(url, error)}; URLs begin with s3://, gs://, https:// or another scheme of fsspec"
+            f"{shown_url(url)}: {_shown_text(url, error)}; URLs begin with s3://, gs://, https:// or another scheme of "
+            "fsspec"
         ) from error
     except _refusals() as error:
         raise InputFileError(
-            f"{shown_url(url)}: {_shown_text(url, error)}; check the name, your access rights and the space for temporary files"
+            f"{shown_url(url)}: {_shown_text(url, error)}; check the name, your access rights and the space for "
+            "temporary files"
         ) from error
 
 
