@@ -1,6 +1,6 @@
 """A cascade on the photographs of FER+: accuracy over how often the large network is asked; the threshold.
 
-    python benchmarks/cascade_ferplus.py FERPLUS.npz --large NETWORK.onnx [--small lite0_ferplus]
+    python benchmarks/cascade_ferplus.py FERPLUS.npz --large NETWORK.onnx [--small NETWORK]
 
 On the validation split. Both networks' probabilities are at the temperatures in their files. The threshold is the
 lowest from which on the decisions differ from those of the large network in at most `--most` of the photographs: chosen
@@ -22,7 +22,7 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
-from affectline.backbones import BACKBONES, load_backbone
+from affectline.backbones import BACKBONES, DEFAULT_BACKBONE, load_backbone
 from affectline.datasets.ferplus import FerPlusSplit, load_ferplus, official_labels, plurality_labels
 from affectline.evaluation.ferplus import ferplus_logits
 from affectline.heads.pretrained import expression_probabilities
@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="NPZ file of FER+")
     parser.add_argument("--large", required=True, help="name or file")
-    parser.add_argument("--small", default="lite0_ferplus", help="name or file")
+    parser.add_argument("--small", default=DEFAULT_BACKBONE, help="name or file")
     parser.add_argument("--most", type=float, default=0.01, help="share of decisions that may differ")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()

@@ -180,7 +180,7 @@ class TestCascade:
         assert provenance.asked_faces == is_unsure.sum()
         assert [model.name for model in provenance.models if model.role == "backbone that is asked"] == ["tiny"]
         source = next(head.source for head in provenance.heads if head.task is Task.EXPR)
-        assert "below a probability of 0.75, logits of tiny" in source
+        assert "below a probability of 0.7, logits of tiny" in source
         asking.write(tmp_path)
         assert Timeline.from_parquet(tmp_path / "timeline.parquet") == asking
         assert (alone.provenance.cascade, alone.provenance.asked_faces) == (None, None)

@@ -13,8 +13,8 @@ from affectline.postprocess.smoothing import Smoothing, SmoothingChoice
 from affectline.runtime import Device, Precision, Runtime
 from affectline.video import Sampling
 
-CASCADE_SURE_FROM: Final = 0.75
-"""With `lite0_ferplus` and `mobilenet_ferplus`, on the validation split of FER+ (docs/less_work.md)."""
+CASCADE_SURE_FROM: Final = 0.7
+"""With `mobilenet96_ferplus` and `mobilenet_ferplus`, on the validation split of FER+ (docs/less_work.md)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ CASCADE = Annotated[
     ),
 ]
 SURE_FROM = Annotated[
-    float | None, typer.Option(metavar="P", help="With --cascade: the backbone is sure from this probability (0.75).")
+    float | None, typer.Option(metavar="P", help="With --cascade: the backbone is sure from this probability (0.7).")
 ]
 START = Annotated[float | None, typer.Option(metavar="S", help="Begin at this second.")]
 END = Annotated[float | None, typer.Option(metavar="S", help="Stop before this second.")]
