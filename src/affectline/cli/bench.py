@@ -10,6 +10,7 @@ import typer
 
 from affectline.cli import analyze_options as given
 from affectline.cli.arguments import DEVICE, OFFLINE, PRECISION, THREADS
+from affectline.cli.text_table import counted
 
 if TYPE_CHECKING:
     from affectline.bench import BenchResult
@@ -67,7 +68,7 @@ def _as_text(result: BenchResult) -> str:
     memory = "unknown" if result.peak_anonymous_mb is None else f"{result.peak_anonymous_mb:.0f} MB"
     head = (
         f"affectline {result.affectline}, {result.backbone} on {result.device} in {result.precision}, {units}; "
-        f"{result.video}, {result.width}x{result.height}; {result.cores} cores"
+        f"{result.video}, {result.width}x{result.height}; {counted(result.cores, 'core')}"
     )
     rows = [
         ("start-up", f"{result.start_up_s:.2f} s", "imports and loading of the networks"),
