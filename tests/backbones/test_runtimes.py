@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from affectline.backbones import DEFAULT_BACKBONE, load_backbone
+from affectline.backbones import DEFAULT_BACKBONE, load_backbone, onnx_runtime
 from affectline.backbones.network import open_network
 from affectline.backbones.spec import EXAMPLE_DESCRIPTION, Form, describe
 from affectline.errors import InputError, MissingExtraError, ModelFileError
@@ -178,6 +178,14 @@ def test_threads_are_limited(device: str) -> None:
     ).stdout.split()
     assert int(outcome[0]) == 0
     assert int(outcome[1]) >= 1
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 4, 5, 6, 7, 8, 11, 16, 64])
+def test_lanes_use_the_cores_that_there_are_and_no_more(threads: int) -> None:
+    runtime = Runtime(threads=threads)
+    assert threads - runtime.lanes < runtime.lane_threads <= threads
+    # Each lane computes in the thread that it calls from; the others are those of the session, for all lanes.
+    assert onnx_runtime._options(runtime).intra_op_num_threads - 1 + runtime.lanes == runtime.lane_threads
 
 
 class TestWords:
