@@ -143,13 +143,15 @@ class _Tasks(Generic[Item, Result]):
 
     def _stop(self) -> None:
         """Stop what runs, but let it put away its temporary files first."""
-        running = list(self._running)
-        for force in (False, True):
-            for reference in running:
-                with contextlib.suppress(self._ray.exceptions.RayError):
-                    self._ray.cancel(reference, force=force)
-            if running and not force:
-                self._ray.wait(running, num_returns=len(running), timeout=STOP_WITHIN_S)
+        if self._running:
+            self._cancel(force=False)
+            self._ray.wait(list(self._running), num_returns=len(self._running), timeout=STOP_WITHIN_S)
+            self._cancel(force=True)
+
+    def _cancel(self, *, force: bool) -> None:
+        for reference in self._running:
+            with contextlib.suppress(self._ray.exceptions.RayError):
+                self._ray.cancel(reference, force=force)
 
     def _submit(self) -> None:
         # Machines may join.

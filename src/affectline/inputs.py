@@ -14,7 +14,17 @@ from affectline.errors import InputError, InputFileError
 from affectline.file_names import as_utf8
 from affectline.images import IMAGE_SUFFIXES, check_sequence_rate, natural_order, open_images
 from affectline.picture_formats import is_phone_picture
-from affectline.remote import check_kind, downloaded, is_pattern, is_url, list_urls, local_path, shown_url, url_name
+from affectline.remote import (
+    check_kind,
+    downloaded,
+    is_pattern,
+    is_remote,
+    is_url,
+    list_urls,
+    local_path,
+    shown_url,
+    url_name,
+)
 from affectline.video import FrameSource, open_video
 
 VIDEO_SUFFIXES = frozenset(
@@ -45,7 +55,12 @@ class Input:
     @property
     def place(self) -> str:
         """The URL, as it may be shown, or the absolute path."""
-        return str(self.path) if self.url is None else shown_url(self.url)
+        return place_of(self.path, self.url)
+
+
+def place_of(path: Path, url: str | None) -> str:
+    """Return what an input is known by: its path or, if it is not on this machine, its URL as it may be shown."""
+    return str(path) if url is None else shown_url(url)
 
 
 def expand_inputs(paths: Sequence[Path | str], sequence_fps: float | None) -> list[Input]:
@@ -91,8 +106,8 @@ def expand_urls(typed: Sequence[str], sequence_fps: float | None) -> list[Input]
         MissingExtraError: fsspec, or what it needs for such URLs, is not installed.
     """
     words = read_lists(typed)
-    urls = [word for word in words if is_url(word) and local_path(word) is None]
-    paths = [local_path(word) or word for word in words if not is_url(word) or local_path(word) is not None]
+    urls = [word for word in words if is_remote(word)]
+    paths = [local_path(word) or word for word in words if not is_remote(word)]
     found = [] if urls and not paths else expand_inputs(paths, sequence_fps)
     remote = [_remote_input(url) for word in urls for url in _videos_of(word)]
     return _with_stems([*found, *{item.place: item for item in remote}.values()]) if remote else found

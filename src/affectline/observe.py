@@ -41,8 +41,9 @@ from affectline.stride import Stride, mark_last
 def raw_rows_schema(models: Models, names: Sequence[str] | None) -> pa.Schema:
     """Return the schema of the rows that an `Observer` of these models and file names gives."""
     encodings = {task: head.encoding_size for task, head in models.context_heads.items()}
-    is_asked = models.cascade is not None
-    return raw_schema(models.expressions, names is not None, encodings, with_asked=is_asked, with_missed=True)
+    return raw_schema(
+        models.expressions, names is not None, encodings, with_asked=models.cascade is not None, with_missed=True
+    )
 
 
 class Observer:

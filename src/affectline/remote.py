@@ -61,6 +61,11 @@ def local_path(url: str) -> Path | None:
     return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
 
 
+def is_remote(text: str) -> bool:
+    """Return whether a text is the URL of something that is not on this machine."""
+    return is_url(text) and local_path(text) is None
+
+
 def url_name(url: str) -> str:
     """Return the file name at the end of a URL. Only on the web, ? and # end it."""
     if urlsplit(url).scheme.lower() in _WEB:

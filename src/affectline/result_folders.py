@@ -6,6 +6,8 @@ a later one, must not take what is there for its own, or write beside it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -17,14 +19,10 @@ OWNER_NAME: Final = ".input"
 
 def make_folder(folder: Path) -> None:
     """Make a folder that can be written to; raises OutputError where that is not to be had."""
-    try:
+    with _writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".writable").touch()
         (folder / ".writable").unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to the folder {folder}: {error.strerror}; choose another one with --output"
-        ) from error
 
 
 def own_folder(folder: Path, place: str) -> Path:
@@ -45,16 +43,23 @@ def claimed_folder(folder: Path, place: str) -> Path:
     """
     folder = own_folder(folder, place)
     make_folder(folder)
+    with _writing_to(folder):
+        try:
+            with (folder / OWNER_NAME).open("x", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(place)
+        except FileExistsError:
+            return folder if _owner(folder) == place else claimed_folder(_with_digest(folder, place), place)
+    return folder
+
+
+@contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
     try:
-        with (folder / OWNER_NAME).open("x", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(place)
-    except FileExistsError:
-        return folder if _owner(folder) == place else claimed_folder(_with_digest(folder, place), place)
+        yield
     except OSError as error:
         raise OutputError(
             f"cannot write to the folder {folder}: {error.strerror}; choose another one with --output"
         ) from error
-    return folder
 
 
 def _with_digest(folder: Path, place: str) -> Path:

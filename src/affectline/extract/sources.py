@@ -13,8 +13,8 @@ from affectline.datasets.layout import CROP_FOLDERS, frame_of_crop, group_of
 from affectline.errors import InputError, InputFileError
 from affectline.features import CropKind
 from affectline.images import natural_order
-from affectline.inputs import VIDEO_SUFFIXES, expand_inputs, expand_urls, matches
-from affectline.remote import is_url, local_path, shown_url
+from affectline.inputs import VIDEO_SUFFIXES, expand_inputs, expand_urls, matches, place_of
+from affectline.remote import is_remote, local_path
 
 _KIND_OF_FOLDER: Final = {name: CropKind(kind) for kind, names in CROP_FOLDERS.items() for name in names}
 
@@ -38,7 +38,7 @@ class ExtractSource:
     @property
     def place(self) -> str:
         """The URL, as it may be shown, or the path."""
-        return str(self.path) if self.url is None else shown_url(self.url)
+        return place_of(self.path, self.url)
 
 
 def find_sources(inputs: Sequence[Path | str], crop_kind: CropKind | None = None) -> tuple[ExtractSource, ...]:
@@ -60,9 +60,9 @@ def find_sources(inputs: Sequence[Path | str], crop_kind: CropKind | None = None
             "folders of crops are cropped or cropped_aligned; `detected` is what affectline makes of videos"
         )
     found: list[ExtractSource] = []
-    remote = [str(word) for word in inputs if is_url(str(word)) and local_path(str(word)) is None]
+    remote = [str(word) for word in inputs if is_remote(str(word))]
     for word in inputs:
-        if str(word) in remote:
+        if is_remote(str(word)):
             continue
         for path in matches(local_path(str(word)) or word):
             crops = _crop_folders(path, crop_kind, depth=3) if path.is_dir() else []
