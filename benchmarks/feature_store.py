@@ -1,6 +1,6 @@
 """Filling the feature store, and running through it.
 
-    python benchmarks/feature_store.py [--crops 3000] [--rows 2900000] [--folder DIR]
+    python benchmarks/feature_store.py --folder DIR [--crops 3000] [--rows 2900000]
 
 Extraction: a folder `cropped` of JPEGs (112 px, like Aff-Wild2's aligned crops) through a random network in the layout
 of EfficientNet-B0 and through the default backbone, as `affectline extract` does it. The bound beside each is the
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--crops", type=int, default=3000)
     parser.add_argument("--size", type=int, default=112, help="of the crops, pixels")
     parser.add_argument("--rows", type=int, default=2_900_000)
-    parser.add_argument("--folder", type=Path, help="where the data are kept; made if they are not there")
+    parser.add_argument("--folder", type=Path, required=True, help="where the data are kept; made if not there")
     parts = {
         "data": make_data,
         "B0 224 px, network alone": lambda arguments: network_alone(arguments, _b0(arguments)),
@@ -58,9 +58,9 @@ def main() -> None:
 
 
 def _root(arguments: argparse.Namespace) -> Path:
-    root = arguments.folder or Path(tempfile.gettempdir()) / "affectline-feature-store"
+    root: Path = arguments.folder
     root.mkdir(parents=True, exist_ok=True)
-    return Path(root)
+    return root
 
 
 def _b0(arguments: argparse.Namespace) -> str:

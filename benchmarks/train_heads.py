@@ -1,6 +1,6 @@
 """Training heads on as many frames as Aff-Wild2 has: affectline beside the way of the reference notebook.
 
-    python benchmarks/train_heads.py [--expr-frames 585317] [--va-frames 1653757] [--folder DIR]
+    python benchmarks/train_heads.py --folder DIR [--expr-frames 585317] [--va-frames 1653757]
 
 EXPR: a hidden layer of 128 on 1280-d embeddings, one epoch. VA: two tanh outputs on 8 logits, valence and arousal, 20
 epochs. The data are a synthetic set with that many training frames, in the store that `affectline extract` would fill.
@@ -12,7 +12,6 @@ PyTorch, over an array in memory, with a new order each epoch.
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--expr-frames", type=int, default=585_317)
     parser.add_argument("--va-frames", type=int, default=1_653_757)
-    parser.add_argument("--folder", type=Path, help="where the data are kept; made if they are not there")
+    parser.add_argument("--folder", type=Path, required=True, help="where the data are kept; made if not there")
     parts = {
         "data": make_data,
         "EXPR, 1 epoch, affectline": expr,
@@ -67,9 +66,9 @@ def make_data(arguments: argparse.Namespace) -> Figures:
 
 
 def _root(arguments: argparse.Namespace) -> Path:
-    root = arguments.folder or Path(tempfile.gettempdir()) / "affectline-train-heads"
+    root: Path = arguments.folder
     root.mkdir(parents=True, exist_ok=True)
-    return Path(root)
+    return root
 
 
 def expr(arguments: argparse.Namespace) -> Figures:
