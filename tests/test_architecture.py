@@ -16,7 +16,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = [
     {"errors", "labels", "records", "progress", "atomic_file", "json_records", "runtime", "process_memory"}
-    | {"parent_pipe", "file_names"},
+    | {"parent_pipe", "file_names", "file_lock"},
     {
         "assets",
         "pipeline",

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,24 @@ def test_two_jobs_may_write_to_one_folder(tmp_path: Path) -> None:
     first.record(done(Path("/a/z.mp4"), tmp_path / "z"))
     assert (second.close(), first.close()) == ("", "")
     assert {line["input"] for line in lines(tmp_path)} == {"/a/x.mp4", "/b/x.mp4", "/a/z.mp4"}
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from affectline.job_index import JobIndex, JobResult
+folder, name = Path(sys.argv[1]), sys.argv[2]
+for number in range(40):
+    index = JobIndex(folder)
+    index.record(JobResult(f"/{name}/{number}.mp4", folder / f"{name}-{number}", "done"))
+    assert index.close() == ""
+"""
+
+
+def test_commands_that_write_at_once_lose_no_line(tmp_path: Path) -> None:
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, tmp_path, name]) for name in "abcd"]
+    assert [writer.wait(timeout=120) for writer in writers] == [0, 0, 0, 0]
+    assert {line["input"] for line in lines(tmp_path)} == {f"/{a}/{n}.mp4" for a in "abcd" for n in range(40)}
 
 
 def test_what_keeps_the_index_from_being_written_is_said(tmp_path: Path) -> None:

@@ -123,10 +123,23 @@ class TestExpanding:
             expand_inputs([f"{bucket}/a.mp4"], None)
 
     @pytest.mark.parametrize(
-        ("text", "expected"), [("s3://b/k.mp4", True), ("C:\\clip.mp4", False), ("/a//b", False), ("a:b", False)]
+        ("text", "expected"),
+        [
+            ("s3://b/k.mp4", True),
+            ("http://[::1]/a.mp4", True),
+            ("http://[clip].mp4", False),
+            ("C:\\clip.mp4", False),
+            ("/a//b", False),
+            ("a:b", False),
+        ],
     )
     def test_what_a_url_is(self, text: str, expected: bool) -> None:
         assert is_url(text) == expected
+
+    @pytest.mark.parametrize("word", ["http://[clip].mp4", "//[clip/a.mp4"])
+    def test_brackets_that_hold_no_address_are_a_name(self, word: str) -> None:
+        (item,) = expand_urls([word], None)
+        assert (item.path, item.url) == (Path(word).absolute(), None)
 
 
 class TestShown:
@@ -269,7 +282,7 @@ class TestJobs:
         words = ["analyze", f"{bucket}/*.mp4", "-o", str(tmp_path / "out"), "--no-au", "--no-video"]
         result = CliRunner().invoke(app, words)
         assert result.exit_code == 0, result.output
-        assert {entry.name for entry in (tmp_path / "out").iterdir()} == {"a", "b", "index.csv"}
+        assert {entry.name for entry in (tmp_path / "out").iterdir()} == {"a", "b", "index.csv", ".index.lock"}
         words = ["extract", f"{bucket}/a.mp4", "-o", str(tmp_path / "store")]
         said = [CliRunner().invoke(app, words).stdout.strip() for _ in range(2)]
         assert said == ["1 of 1 a: done, 0 faces", "1 of 1 a: skipped, 0 faces"]

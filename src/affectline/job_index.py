@@ -5,15 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
 from affectline.atomic_file import complete_file
 from affectline.errors import OutputError
+from affectline.file_lock import locked
 from affectline.inputs import distinct_stem
 
-INDEX_NAME = "index.csv"
+INDEX_NAME: Final = "index.csv"
+LOCK_NAME: Final = ".index.lock"
+_WAIT_FOR_ANOTHER_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +113,9 @@ class JobIndex:
     def _save(self) -> None:
         if not self._new:
             return
-        # Another job may have written to it.
-        self._take_lines(_read(self._path))
-        _write(self._path, list(self._known.values()))
+        with _alone_with(self._path):
+            self._take_lines(_read(self._path))  # another command may have written to it
+            _write(self._path, list(self._known.values()))
         self._new, self._saved_s = {}, time.monotonic()
 
 
@@ -120,13 +125,16 @@ def record_counts(folder: Path, rows: int, tracks: int) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
+    if recorded_input(folder) is None:
+        return
     folder = folder.resolve()
-    lines = _read(folder.parent / INDEX_NAME)
-    own = [line for line in lines if line["folder"] == folder.name]
-    for line in own:
-        line.update(rows=str(rows), tracks=str(tracks))
-    if own:
-        _write(folder.parent / INDEX_NAME, lines)
+    path = folder.parent / INDEX_NAME
+    with _alone_with(path):
+        lines = _read(path)
+        for line in lines:
+            if line["folder"] == folder.name:
+                line.update(rows=str(rows), tracks=str(tracks))
+        _write(path, lines)
 
 
 def recorded_input(folder: Path) -> str | None:
@@ -134,6 +142,16 @@ def recorded_input(folder: Path) -> str | None:
     folder = folder.resolve()
     lines = _read(folder.parent / INDEX_NAME)
     return next((line["input"] for line in lines if line["folder"] == folder.name), None)
+
+
+@contextmanager
+def _alone_with(path: Path) -> Iterator[None]:
+    """Keep other commands from writing an index between reading and writing it; raises OutputError."""
+    try:
+        with locked(path.with_name(LOCK_NAME), _WAIT_FOR_ANOTHER_S, "another command"):
+            yield
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}; choose a folder that you may write to") from error
 
 
 def _read(path: Path) -> list[dict[str, str]]:

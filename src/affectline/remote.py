@@ -51,12 +51,20 @@ class RemoteStatus:
 
 
 def is_url(text: str) -> bool:
-    """Return whether a text begins like a URL; a path that begins with a drive does not."""
-    return _URL.match(text) is not None
+    """Return whether a text begins like a URL, and is one; a path that begins with a drive does not."""
+    if _URL.match(text) is None:
+        return False
+    try:
+        urlsplit(text)
+    except ValueError:  # http://[clip].mp4: brackets there hold an address
+        return False
+    return True
 
 
 def local_path(url: str) -> Path | None:
-    """Return the path that a `file://` URL names; None for every other URL."""
+    """Return the path that a `file://` URL names; None for every other text."""
+    if not is_url(url):
+        return None
     parts = urlsplit(url)
     return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
 
@@ -111,7 +119,7 @@ def list_urls(url: str) -> list[str]:
     """
     with _reported(url):
         system, path = _open_system(url)
-        if _MAGIC.search(path) and not system.exists(path):
+        if is_pattern(url) and not system.exists(path):
             found = [name for name in system.glob(path) if not system.isdir(name)]
         elif system.isdir(path):
             found = [entry["name"] for entry in system.ls(path, detail=True) if entry["type"] == "file"]
@@ -230,7 +238,7 @@ def _reported(url: str) -> Iterator[None]:
 def _shown_text(url: str, error: BaseException) -> str:
     """Return what an error says of a URL, without what `shown_url` hides."""
     text = str(error).replace(url, shown_url(url))
-    return _ANY_URL.sub(lambda found: shown_url(found[0]), text)
+    return _ANY_URL.sub(lambda found: shown_url(found[0]) if is_url(found[0]) else "(a URL)", text)
 
 
 def _refusals() -> tuple[type[Exception], ...]:

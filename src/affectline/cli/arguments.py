@@ -41,9 +41,7 @@ PRECISION = Annotated[
     str, typer.Option(help="What they compute with: fp32, bf16 or int8, where the device can (docs/backbones.md).")
 ]
 OFFLINE = Annotated[bool, typer.Option("--offline", help="Use no network.")]
-THREADS = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Cores that a backbone may use; all if left out.")
-]
+THREADS = Annotated[int | None, typer.Option(min=1, metavar="N", help="Cores to use; all if left out.")]
 ENGINE = Annotated[str, typer.Option(help="local, or ray: one task for each input on a cluster (docs/scale.md).")]
 CPUS = Annotated[int, typer.Option("--task-cpus", min=1, metavar="N", help="With ray: cores for each input.")]
 TRUST_PICKLE = Annotated[

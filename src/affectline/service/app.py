@@ -12,8 +12,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from affectline import __version__
+from affectline.file_lock import locked
 from affectline.service.access import Gate, Keys
-from affectline.service.file_lock import locked
 from affectline.service.job_queue import JobQueue
 from affectline.service.job_store import JobStore
 from affectline.service.live import LiveSessions

@@ -15,8 +15,8 @@ import uvicorn
 from uvicorn.config import LOGGING_CONFIG
 
 from affectline.errors import OutputError
+from affectline.file_lock import locked
 from affectline.service.app import LOCK_NAME, LOCK_OWNER, create_app
-from affectline.service.file_lock import locked
 from affectline.service.live import LARGEST_FRAME_BYTES
 from affectline.service.model_check import check_models
 from affectline.service.settings import ServiceSettings

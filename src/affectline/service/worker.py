@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from affectline.errors import AffectlineError, InputFileError
+from affectline.file_lock import locked
 from affectline.json_records import read_record, to_json_object
 from affectline.parent_pipe import ChildLimits, ParentPipe, apply_limits
-from affectline.service.file_lock import locked
 from affectline.service.job_folder import JobFolder
 from affectline.service.probe import without_path
 from affectline.service.settings import AnalysisChoice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -18,6 +19,7 @@ else:
     import fcntl
 
 _POLL_S: Final = 0.1
+_NO_LOCKS: Final = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS})
 
 
 @contextmanager
@@ -29,8 +31,11 @@ def locked(path: Path, wait_s: float, who: str) -> Iterator[None]:
         wait_s: how long to wait for another process to let go.
         who: who may hold it, for the error message.
 
+    On a file system that knows no locks the block runs as if nobody else could hold it.
+
     Raises:
         OutputError: another process holds it all the time.
+        OSError: the file cannot be made.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -50,6 +55,6 @@ def _try_lock(handle: int) -> bool:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
         else:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno in _NO_LOCKS
     return True
