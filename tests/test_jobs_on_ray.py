@@ -176,6 +176,42 @@ def test_losses_are_counted_and_end() -> None:
     assert [(done.result, done.losses) for done in found] == [(0, 0), (1, 1), (None, 2), (9, 0)]
 
 
+def make_fail(is_stubborn: bool) -> Callable[[int, bool], int]:
+    def fail(number: int, is_retry: bool) -> int:
+        """Raise at 0; else last for half a minute, and past an interruption if stubborn."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                time.sleep(0.01)
+                if number == 0 and time.monotonic() > deadline - 29:
+                    raise InputError("no")
+            except KeyboardInterrupt:
+                if not is_stubborn:
+                    raise
+        return number
+
+    return fail
+
+
+@pytest.mark.parametrize("is_stubborn", [False, True])
+def test_only_what_does_not_end_by_itself_is_killed(is_stubborn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    forced = []
+
+    def cancel(reference: object, *, force: bool) -> None:
+        # To kill the worker of a task that has just ended makes Ray end this very process.
+        forced.append(reference) if force else None
+        real(reference, force=force)
+
+    real = ray.cancel
+    monkeypatch.setattr(ray, "cancel", cancel)
+    monkeypatch.setattr(cluster, "STOP_WITHIN_S", 1.0 if is_stubborn else 20.0)
+    with pytest.raises(InputError, match=r"^no$"):
+        list(run_tasks(make_fail(is_stubborn), [0, 1, 2, 3], ClusterOptions()))
+    assert bool(forced) == is_stubborn
+
+
 def test_a_folder_that_is_not_shared_is_noticed(tmp_path: Path) -> None:
     with shared_folder(tmp_path) as check:
         check()

@@ -143,13 +143,15 @@ class _Tasks(Generic[Item, Result]):
 
     def _stop(self) -> None:
         """Stop what runs, but let it put away its temporary files first."""
-        if self._running:
-            self._cancel(force=False)
-            self._ray.wait(list(self._running), num_returns=len(self._running), timeout=STOP_WITHIN_S)
-            self._cancel(force=True)
+        running = list(self._running)
+        if running:
+            self._cancel(running, force=False)
+            _, running = self._ray.wait(running, num_returns=len(running), timeout=STOP_WITHIN_S)
+            # Not those that have ended: Ray (2.60) ends this process where their answer comes behind the cancellation.
+            self._cancel(running, force=True)
 
-    def _cancel(self, *, force: bool) -> None:
-        for reference in self._running:
+    def _cancel(self, running: Sequence[object], *, force: bool) -> None:
+        for reference in running:
             with contextlib.suppress(self._ray.exceptions.RayError):
                 self._ray.cancel(reference, force=force)
 
