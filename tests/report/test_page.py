@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from finished_results import HOSTILE_NAME, nobody, one_face, two_faces_with_gaps, write_result
 from result_tables import long_table
+from test_annotate import write_with_sound
 
 import clips
 from affectline.errors import InputError, InputFileError, MissingExtraError
@@ -76,6 +77,32 @@ class TestVideo:
             times = [float(frame.pts * frame.time_base) for frame in container.decode(stream)]
             assert not [key for key in container.metadata if "location" in key]
         assert times == pytest.approx([n / 25 for n in range(100)], abs=1e-3)
+
+    @pytest.mark.parametrize(
+        "options", [{"movflags": "frag_keyframe+empty_moov"}, {"use_editlist": "0"}], ids=["fragments", "no edit list"]
+    )
+    def test_one_that_does_not_begin_at_0_becomes_a_preview_that_does(
+        self, tmp_path: Path, options: dict[str, str]
+    ) -> None:
+        # Browsers count from the container's 0 and would show another picture than the cursor says.
+        coding = replace(LEAN, codec_options=clips.B_FRAMES, container_options=options)
+        video = clip(tmp_path / "clip.mp4", coding=coding)
+        with av.open(str(video)) as container:
+            assert container.streams.video[0].start_time > 0
+        page = write_report(write_result(tmp_path / "out", one_face()), video=video)
+        preview = tmp_path / "preview.mp4"
+        preview.write_bytes(base64.b64decode(element(page, "video-data")))
+        with av.open(str(preview)) as container:
+            times = [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
+        assert times == pytest.approx([n / 25 for n in range(100)], abs=1e-3)
+
+    def test_sound_that_browsers_do_not_play_is_encoded_anew(self, tmp_path: Path) -> None:
+        write_with_sound(tmp_path / "clip.mkv", "ac3")
+        page = write_report(write_result(tmp_path / "out", one_face(10)), video=tmp_path / "clip.mkv")
+        preview = tmp_path / "preview.mp4"
+        preview.write_bytes(base64.b64decode(element(page, "video-data")))
+        with av.open(str(preview)) as container:
+            assert container.streams.audio[0].codec_context.name == "aac"
 
     def test_what_lies_in_other_streams_does_not_go_into_the_page(self, tmp_path: Path) -> None:
         video = with_data(clip(tmp_path / "clip.mp4"), "52.5163 N 13.3777 E")

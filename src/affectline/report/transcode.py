@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,10 +16,12 @@ import numpy as np
 from affectline.atomic_file import complete_path
 from affectline.progress import ProgressHook, ignore_progress
 from affectline.records import UInt8Array
-from affectline.report.mp4 import USUAL_TICK, X264_OPTIONS, Mp4Writer
+from affectline.report.mp4 import USUAL_CODECS, USUAL_TICK, Codecs, Mp4Writer, SoundError
 from affectline.report.sound import Sound
 from affectline.video import EVERY_FRAME, FrameSource, Sampling
 from affectline.video.opening import opened
+
+logger = logging.getLogger(__name__)
 
 USUAL_RATE = Fraction(25)
 
@@ -33,18 +36,20 @@ class Encoding:
     Attributes:
         size_wh: width and height, even.
         sampling: which frames are written, all from the start.
-        x264: options of the encoder.
+        codecs: what pictures and sound are encoded as.
     """
 
     size_wh: tuple[int, int]
     sampling: Sampling = EVERY_FRAME
-    x264: Mapping[str, str] = field(default_factory=lambda: X264_OPTIONS)
+    codecs: Codecs = USUAL_CODECS
 
 
 def write_copy(
     source: FrameSource, out: Path, encoding: Encoding, draw: Draw, on_progress: ProgressHook = ignore_progress
 ) -> None:
     """Write a copy with the source's frame times and sound; memory does not grow with its length.
+
+    Where the sound cannot be written, the copy is made without it, and a line in the log says why.
 
     Args:
         source: a video or an image sequence.
@@ -57,10 +62,20 @@ def write_copy(
         VideoError: the source cannot be read.
         OutputError: the result cannot be written.
     """
+    try:
+        _write(source, out, encoding, draw, on_progress, has_sound=True)
+    except SoundError as error:
+        logger.warning("%s is written without sound, which cannot be taken over: %s", out, error)
+        _write(source, out, encoding, draw, on_progress, has_sound=False)
+
+
+def _write(
+    source: FrameSource, out: Path, encoding: Encoding, draw: Draw, on_progress: ProgressHook, *, has_sound: bool
+) -> None:
     rate = source.info.frame_rate or USUAL_RATE
     with complete_path(out, av.error.FFmpegError) as unfinished, _sound_of(source) as (sound, tick):
-        audio = None if sound is None else sound.stream
-        with Mp4Writer(unfinished, encoding.size_wh, tick, rate, audio, encoding.x264) as writer:
+        audio = None if sound is None or not has_sound else sound.stream
+        with Mp4Writer(unfinished, encoding.size_wh, tick, rate, audio, encoding.codecs) as writer:
             _copy(source, encoding.sampling, draw, sound, writer, on_progress)
 
 
@@ -89,7 +104,7 @@ def _copy(
         writer.write_frame(draw(frame.rgb, frame.index), time_s)
         if sound is not None:
             for packet in sound.until(time_s):
-                writer.write_audio(packet, sound.start_s)
+                writer.write_audio(packet)
         if done > 1:
             interval_s = time_s - last_s
         last_s = time_s
@@ -98,7 +113,7 @@ def _copy(
         writer.finish(last_s + interval_s)
         return
     for packet in sound.until(None):
-        writer.write_audio(packet, sound.start_s)
+        writer.write_audio(packet)
     writer.finish(sound.video_end_s(last_s, interval_s))
 
 

@@ -11,11 +11,12 @@ import pyarrow as pa
 from affectline.errors import InputError
 from affectline.postprocess.rows import floats
 from affectline.progress import ProgressHook, ignore_progress
-from affectline.report.mp4 import X264_OPTIONS
+from affectline.report.mp4 import BROWSER_AUDIO, X264_OPTIONS, Codecs, audio_name
 from affectline.report.series import make_grid
 from affectline.report.sound import sound_track
 from affectline.report.transcode import Encoding, resize, write_copy
 from affectline.video import FrameSource, Sampling
+from affectline.video.decoding import player_start_s
 from affectline.video.opening import opened
 
 PREVIEW_NAME = "report_video.mp4"
@@ -116,13 +117,14 @@ def _is_playable(source: FrameSource) -> bool:
     with opened(source.info.path) as (container, stream):
         context = stream.codec_context
         is_h264 = context.name == "h264" and context.pix_fmt in ("yuv420p", "yuvj420p")
-        contexts = [track.codec_context for track in container.streams.audio]
-        sounds = {"unknown" if context is None else context.name for context in contexts}
+        sounds = set(map(audio_name, container.streams.audio))
         keys = [*container.metadata, *(key for track in container.streams for key in track.metadata)]
         is_placed = any(word in key.lower() for key in keys for word in LOCATION_KEYS)
         # Cameras put the way they went into a stream of its own, as data or as subtitles.
         has_others = len(container.streams) > 1 + len(container.streams.audio)
-        return is_h264 and sounds <= {"aac", "mp3", "mp3float"} and not has_others and not is_placed
+        # Chromium counts from the container's 0, wherever its first picture lies.
+        starts_at_0 = player_start_s(container, stream) == 0
+        return is_h264 and sounds <= BROWSER_AUDIO and starts_at_0 and not has_others and not is_placed
 
 
 def _preview_encoding(source: FrameSource, limit_bytes: int) -> Encoding:
@@ -136,7 +138,7 @@ def _preview_encoding(source: FrameSource, limit_bytes: int) -> Encoding:
     scale = min(1.0, side / max(source.info.width, source.info.height))
     size_wh = (_even(source.info.width * scale), _even(source.info.height * scale))
     is_fast = (source.info.frame_rate or 0) > PREVIEW_RATE
-    return Encoding(size_wh, Sampling(fps=PREVIEW_RATE) if is_fast else Sampling(), x264)
+    return Encoding(size_wh, Sampling(fps=PREVIEW_RATE) if is_fast else Sampling(), Codecs(x264, BROWSER_AUDIO))
 
 
 def _sound_bits_per_s(source: FrameSource) -> int:
