@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +119,33 @@ def test_two_jobs_may_write_to_one_folder(tmp_path: Path) -> None:
     first.record(done(Path("/a/z.mp4"), tmp_path / "z"))
     assert (second.close(), first.close()) == ("", "")
     assert {line["input"] for line in lines(tmp_path)} == {"/a/x.mp4", "/b/x.mp4", "/a/z.mp4"}
+
+
+def test_urls_of_older_versions_lose_their_signatures(tmp_path: Path) -> None:
+    old = "https://h/a.mp4?Expires=5&Signature=hunter2"
+    (tmp_path / "index.csv").write_text(f"input,folder,status,frames,rows,tracks,message\n{old},a,done,5,9,2,\n")
+    assert JobIndex(tmp_path).folder_name("https://h/a.mp4", "other") == "a"
+    record_result(tmp_path, done(Path("/a/x.mp4"), tmp_path / "x"))
+    assert [line["input"] for line in lines(tmp_path)] == ["https://h/a.mp4", "/a/x.mp4"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_a_folder_may_be_shared_by_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record_result(tmp_path, done(Path("/a/x.mp4"), tmp_path / "x"))
+    lock, mask = tmp_path / ".index.lock", os.umask(0)
+    os.umask(mask)
+    assert lock.stat().st_mode & 0o777 == 0o666 & ~mask
+    real = os.open
+
+    def open_as_another(path: Path, flags: int, *mode: int) -> int:
+        """Root, whom tests may run as, is never refused."""
+        if path == lock and flags & os.O_RDWR:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", open_as_another)
+    record_result(tmp_path, done(Path("/b/x.mp4"), tmp_path / "y"))
+    assert len(lines(tmp_path)) == 2
 
 
 WRITER = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import re
 import subprocess
@@ -108,6 +109,32 @@ def test_of_two_that_claim_a_folder_one_gets_it(tmp_path: Path) -> None:
     assert len(set(folders)) == len(places)
     assert [claimed_folder(tmp_path / "clip", place) for place in places] == folders
     assert [own_folder(tmp_path / "clip", place) for place in places] == folders
+
+
+def test_an_input_that_is_claimed_twice_at_once_has_one_folder(tmp_path: Path) -> None:
+    for number in range(20):
+        with ThreadPoolExecutor(4) as executor:
+            folder = tmp_path / str(number)
+            assert set(executor.map(lambda _, folder=folder: claimed_folder(folder, "/clip.mp4"), range(4))) == {folder}
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_full_disk_leaves_no_folder_without_an_owner(
+    has_links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", refuse)
+        with pytest.raises(OutputError, match="No space left on device"):
+            claimed_folder(tmp_path / "clip", "/a/clip.mp4")
+    assert not list((tmp_path / "clip").iterdir())
+    assert claimed_folder(tmp_path / "clip", "/a/clip.mp4") == tmp_path / "clip"
+    assert claimed_folder(tmp_path / "clip", "/b/clip.mp4") != tmp_path / "clip"
+    assert claimed_folder(tmp_path / "clip", "/a/clip.mp4") == tmp_path / "clip"
 
 
 def test_tables_of_an_earlier_run_are_brought_up_to_date(clip: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from faces_on_video import scenery, write_video
 from test_jobs import Silent
 
 fsspec = pytest.importorskip("fsspec")
+aiohttp = pytest.importorskip("aiohttp")
 
 
 @pytest.fixture
@@ -151,13 +152,39 @@ class TestShown:
             ("https://h/a.mp4?X-Amz-Signature=secret&X-Amz-Expires=60", "https://h/a.mp4"),
             ("https://account.example/a.mp4?sv=2&se=3&sr=b&sp=r&sig=secret", "https://account.example/a.mp4"),
             ("https://me@h/a.mp4#t=3", "https://h/a.mp4"),
+            ("abfs://films@account.example/a.mp4", "abfs://films@account.example/a.mp4"),
+            ("github://org:repo@main/a.mp4", "github://org:repo@main/a.mp4"),
+            ("zip://a.mp4::https://me:secret@h/a.zip?X-Amz-Signature=secret", "zip://a.mp4::https://h/a.zip"),
         ],
     )
     def test_nothing_that_lets_others_in(self, url: str, expected: str) -> None:
         assert remote.shown_url(url) == expected
 
+    @pytest.mark.parametrize(
+        ("url", "name"),
+        [
+            ("http://admin:secret@camera/?action=stream", "camera"),
+            ("zip://a.mp4::https://h/b.zip?X-Amz-Signature=secret", "a.mp4"),
+            ("simplecache::s3://bucket/c.mp4", "c.mp4"),
+        ],
+    )
+    def test_names_hold_no_secrets(self, url: str, name: str) -> None:
+        assert url_name(url) == name
+
+    @pytest.mark.parametrize("url", ["https://h/a.mp4?id=3", "https://h/a.mp4?Signature=x", "ftp://me:secret@h/a.mp4"])
+    def test_what_is_shown_stays_as_it_is(self, url: str) -> None:
+        assert remote.shown_url(remote.shown_url(url)) == remote.shown_url(url)
+
+    @pytest.mark.parametrize("name", ["token", "st", "se", "expires"])
+    def test_what_may_tell_files_apart_does(self, name: str) -> None:
+        # Where nothing is signed, these are no signatures.
+        items = expand_urls([f"https://h/get.mp4?{name}={value}" for value in "ab"], None)
+        assert len({item.place for item in items}) == len({item.stem for item in items}) == 2
+
     def test_files_that_a_query_tells_apart_stay_apart(self) -> None:
-        urls = [f"https://h/video.mp4?id={number}&Expires={expires}" for number in (1, 2) for expires in (5, 6)]
+        urls = [
+            f"https://h/video.mp4?id={number}&Expires={expires}&Signature=s" for number in (1, 2) for expires in (5, 6)
+        ]
         shown = [remote.shown_url(url) for url in urls]
         assert shown[0] == shown[1] != shown[2] == shown[3]
         assert not any("id=" in url for url in shown)
@@ -172,18 +199,20 @@ class TestShown:
 
 
 class _OnlyWhole(BaseHTTPRequestHandler):
-    """Gives files whole, and none of their parts; refuses one."""
+    """Gives files whole, and none of their parts; refuses some, and is slow with others."""
 
     content = b""
 
     def do_HEAD(self) -> None:
-        self.send_response(403 if self.path == "/refused.mp4" else 200)
+        self.send_response(403 if self.path.startswith("/refused") else 200)
         self.send_header("Content-Length", str(len(self.content)))
         self.end_headers()
 
     def do_GET(self) -> None:
         self.do_HEAD()
-        self.wfile.write(self.content)
+        for start in range(0, len(self.content), 2**21):
+            threading.Event().wait(0.2 if self.path == "/slow.mp4" else 0)
+            self.wfile.write(self.content[start : start + 2**21])
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -203,6 +232,18 @@ class TestWeb:
     def test_a_server_that_gives_no_parts_of_files(self, web: str) -> None:
         with downloaded(f"{web}/a.mp4") as copy:
             assert copy.read_bytes() == _OnlyWhole.content
+
+    def test_a_large_file_may_take_its_time(self, web: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        # aiohttp's limit is five minutes for all of it.
+        monkeypatch.setattr("aiohttp.client.DEFAULT_TIMEOUT", aiohttp.ClientTimeout(total=0.5))
+        with downloaded(f"{web}/slow.mp4") as copy:
+            assert copy.read_bytes() == _OnlyWhole.content
+
+    @pytest.mark.parametrize("name", ["refused (1).mp4", "refused(1).mp4", "refused's.mp4", "refused.mp4"])
+    def test_messages_tell_no_signature_whatever_the_name(self, name: str, web: str) -> None:
+        with pytest.raises(InputFileError, match="403") as raised:
+            remote_status(f"{web}/{name}?X-Amz-Credential=hunter2%2F2026&X-Amz-Signature=hunter2")
+        assert "hunter2" not in str(raised.value)
 
     def test_a_url_that_is_refused_does_not_stop_the_others(self, web: str, tmp_path: Path) -> None:
         urls = [f"{web}/refused.mp4", f"{web}/a.mp4"]

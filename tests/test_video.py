@@ -22,6 +22,8 @@ from affectline.errors import InputError, VideoError
 from affectline.records import Frame
 from affectline.video import Sampling, VideoFile, open_video, probe, read_frames
 from affectline.video.boxes import is_cut, is_last_picture_cut
+from affectline.video.decoding import Clock, Pictures
+from affectline.video.opening import opened
 from affectline.video.picture import square_size
 from affectline.video.seeking import FILE_START, Start, find_start
 from clips import B_FRAMES, DISPLAY_MATRICES, FRAGMENTED, OPEN_GOP, Clip, Coding, cfr, number_in
@@ -150,6 +152,21 @@ def test_two_recordings_that_were_joined_can_be_gone_on_with(after: int, tmp_pat
     video = open_video(joined)
     parts = [video.read_segment(one, Sampling()) for one in video.segments(Sampling(), 4, 0.2).segments]
     assert [(frame.index, frame.time_s) for part in parts for frame in part] == list(enumerate(times))
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.ts"])
+def test_a_picture_that_comes_too_late_joins_nothing(name: str, tmp_path: Path) -> None:
+    """Behind damage a decoder may give one out of order; the others keep their times."""
+    path = cfr(tmp_path / name, frames=60).path
+    with opened(path) as (container, stream):
+        pictures = Pictures(container, stream)
+        clock = Clock(container, stream, pictures)
+        decoded = [picture for picture, _ in pictures]
+        decoded.insert(40, decoded.pop(15))
+        times = [clock.time_s(picture) for picture in decoded]
+    assert times[40] == pytest.approx(times[39] + 1e-6, abs=1e-7)
+    step = 1 / float(clips.RATE)
+    assert times[41:] == pytest.approx([times[0] + step * number for number in range(41, 60)], abs=1e-4)
 
 
 def test_a_call_that_began_with_small_pictures_has_the_size_of_its_track(tmp_path: Path) -> None:

@@ -23,13 +23,14 @@ _NO_LOCKS: Final = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, err
 
 
 @contextmanager
-def locked(path: Path, wait_s: float, who: str) -> Iterator[None]:
+def locked(path: Path, wait_s: float, who: str, mode: int = 0o600) -> Iterator[None]:
     """Hold the lock of a file while the block runs.
 
     Args:
         path: made if it is not there, and left there.
         wait_s: how long to wait for another process to let go.
         who: who may hold it, for the error message.
+        mode: permissions of a new one.
 
     On a file system that knows no locks the block runs as if nobody else could hold it.
 
@@ -37,7 +38,10 @@ def locked(path: Path, wait_s: float, who: str) -> Iterator[None]:
         OutputError: another process holds it all the time.
         OSError: the file cannot be made.
     """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, mode)
+    except PermissionError:  # another user's; to lock it, reading is enough
+        handle = os.open(path, os.O_RDONLY)
     try:
         deadline_s = time.monotonic() + wait_s
         while not _try_lock(handle):

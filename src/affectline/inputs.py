@@ -110,7 +110,7 @@ def expand_urls(typed: Sequence[str], sequence_fps: float | None) -> list[Input]
     paths = [local_path(word) or word for word in words if not is_remote(word)]
     found = [] if urls and not paths else expand_inputs(paths, sequence_fps)
     remote = [_remote_input(url) for word in urls for url in _videos_of(word)]
-    return _with_stems([*found, *{item.place: item for item in remote}.values()]) if remote else found
+    return _with_stems([*found, *{item.url: item for item in remote}.values()]) if remote else found
 
 
 def _remote_input(url: str) -> Input:

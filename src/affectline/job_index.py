@@ -15,6 +15,7 @@ from affectline.atomic_file import complete_file
 from affectline.errors import OutputError
 from affectline.file_lock import locked
 from affectline.inputs import distinct_stem
+from affectline.remote import is_remote, shown_url
 
 INDEX_NAME: Final = "index.csv"
 LOCK_NAME: Final = ".index.lock"
@@ -148,7 +149,7 @@ def recorded_input(folder: Path) -> str | None:
 def _alone_with(path: Path) -> Iterator[None]:
     """Keep other commands from writing an index between reading and writing it; raises OutputError."""
     try:
-        with locked(path.with_name(LOCK_NAME), _WAIT_FOR_ANOTHER_S, "another command"):
+        with locked(path.with_name(LOCK_NAME), _WAIT_FOR_ANOTHER_S, "another command", 0o666):
             yield
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; choose a folder that you may write to") from error
@@ -158,7 +159,11 @@ def _read(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return [{name: line.get(name) or "" for name in _COLUMNS} for line in csv.DictReader(file)]
+        lines = [{name: line.get(name) or "" for name in _COLUMNS} for line in csv.DictReader(file)]
+    for line in lines:
+        if is_remote(line["input"]):
+            line["input"] = shown_url(line["input"])  # as typed, with its signature, in files of older versions
+    return lines
 
 
 def _write(path: Path, lines: list[dict[str, str]]) -> None:

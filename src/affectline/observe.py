@@ -114,7 +114,7 @@ class Observer:
             in_background(applied(self._find, decoded, permit), depth) as found,
             in_background(applied(self._prepare, found, permit), depth) as prepared,
             self._marking(prepared, depth, permit) as marked,
-            side_by_side(runtime.lanes, permit, runtime.threads_per_lane) as submit,
+            side_by_side(runtime.lanes, permit, runtime.threads_per_lane, gives_way=runtime.gives_way) as submit,
         ):
             yield from self._run(applied(self._express, marked, permit), submit)
 

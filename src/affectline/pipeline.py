@@ -158,7 +158,7 @@ NICE: Final = 10
 
 
 @contextmanager
-def side_by_side(workers: int, permit: Permit, cores: int = 1) -> Iterator[Submit[Any]]:
+def side_by_side(workers: int, permit: Permit, cores: int = 1, *, gives_way: bool = True) -> Iterator[Submit[Any]]:
     """Give a function that has work done by some threads; it waits while one piece more than there are threads is open.
 
     On leaving the block work that was not begun is dropped, and the threads are joined.
@@ -166,11 +166,11 @@ def side_by_side(workers: int, permit: Permit, cores: int = 1) -> Iterator[Submi
     Args:
         workers: how many threads.
         permit: held by each while it works, for each of its cores.
-        cores: how many one piece of work uses; all workers together must not use more than the permit has. Where it is
-            one, the threads leave it to the stages wherever these have something to do (on Linux). Otherwise each
-            would get as much of a core as a stage, the work would be done before there is more, and cores would wait:
-            a sixth of the time on two. Of several threads that share a piece of work only one could give way, and the
-            others would wait for it.
+        cores: how many one piece of work uses; all workers together must not use more than the permit has.
+        gives_way: the threads leave their core to the stages wherever these have something to do (on Linux). Otherwise
+            each would get as much of a core as a stage, the work would be done before there is more, and cores would
+            wait: a sixth of the time on two. Not so where several threads share a piece of work, of which only one
+            could give way and the others would wait for it, and not where a GPU would.
     """
     opened: deque[Future[Any]] = deque()
 
@@ -178,7 +178,7 @@ def side_by_side(workers: int, permit: Permit, cores: int = 1) -> Iterator[Submi
         with held(permit, cores):
             return work()
 
-    with ThreadPoolExecutor(workers, "affectline-work", _become_nicer if cores == 1 else None) as executor:
+    with ThreadPoolExecutor(workers, "affectline-work", _become_nicer if gives_way else None) as executor:
 
         def submit(work: Callable[[], Any]) -> Future[Any]:
             while len(opened) > workers:

@@ -25,16 +25,28 @@ from affectline.errors import InputError, InputFileError, MissingExtraError
 INSTALL: Final = "pip install 'affectline[remote]'"
 
 _WEB: Final = ("http", "https")
-_ANY_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://[^\s'\"<>()]+")
+_ANY_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://[^\s<>]+")
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _MAGIC: Final = re.compile(r"[*?\[]")
 
-_SIGNATURES: Final = re.compile(
-    "x-(amz|goog)-.*|awsaccesskeyid|googleaccessid|signature|expires|policy|key-pair-id|(access_)?token"
-    "|s(e|ig|v|p|r|t|pr|s|rt|ip)|sk(oid|tid|t|e|s|v)",
-    re.IGNORECASE,
+_SIGNATURES: Final = (
+    ("", re.compile("x-(amz|goog)-.*|access_token", re.IGNORECASE)),
+    ("signature", re.compile("awsaccesskeyid|googleaccessid|signature|expires|policy|key-pair-id", re.IGNORECASE)),
+    ("sig", re.compile("s(e|ig|v|p|r|t|pr|s|rt|ip)|sk(oid|tid|t|e|s|v)", re.IGNORECASE)),
 )
-"""Names in a query that say who may read a file, and until when, not which file it is: AWS, Google, Azure."""
+"""Names in a query that say who may read a file, and until when, not which file it is: AWS, Google, Azure. They do so
+where the first name is there, too; elsewhere they may tell files from each other."""
+
+_SECRET: Final = re.compile(
+    r"([?&;][^\s=&]*(?:sig|token|key|secret|passw|credential|security)[^\s=&]*=)[^\s&]+", re.IGNORECASE
+)
+_DIGEST: Final = re.compile("[0-9a-f]{8}")
+_CHAIN: Final = "::"
+_NAMING_USERS: Final = frozenset({"abfs", "abfss", "adl", "az", "wasb", "wasbs", "github"})
+"""Kinds of URL that say before an @ what a file is in, not who reads it: a container, or a repository."""
+
+_SILENT_S: Final = 60.0
+"""So long a web server may say nothing; how long a whole file takes is up to the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +87,39 @@ def is_remote(text: str) -> bool:
 
 
 def url_name(url: str) -> str:
-    """Return the file name at the end of a URL. Only on the web, ? and # end it."""
+    """Return the file name at the end of a URL, of the first in a chain. Only on the web, ? and # end it."""
+    url = next(filter(is_url, url.split(_CHAIN)), url)
     if urlsplit(url).scheme.lower() in _WEB:
-        return PurePosixPath(unquote(urlsplit(url).path)).name or urlsplit(url).netloc
+        return PurePosixPath(unquote(urlsplit(url).path)).name or urlsplit(url).hostname or "web"
     return url.rstrip("/").rsplit("/", 1)[-1]
 
 
 def shown_url(url: str) -> str:
     """Return a URL as it may be shown and kept: without a user's name and password, and without what signs it.
 
-    Of what else a query on the web says a digest stays, which tells two files from each other.
+    Of what else a query on the web says a digest stays, which tells two files from each other. What is shown already
+    stays as it is.
     """
+    if _CHAIN in url:
+        return _CHAIN.join(shown_url(part) if is_url(part) else part for part in url.split(_CHAIN))
     parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    if parts.scheme.lower() not in _WEB:
-        return url.replace(f"//{parts.netloc}", f"//{host}", 1) if parts.netloc else url
-    told = [(name, value) for name, value in parse_qsl(parts.query, True) if not _SIGNATURES.fullmatch(name)]
-    digest = hashlib.blake2b(repr(told).encode(), digest_size=4).hexdigest() if told else ""
-    return urlunsplit((parts.scheme, host, parts.path, digest, ""))
+    scheme, host = parts.scheme.lower(), parts.netloc.rpartition("@")[2]
+    if scheme in _WEB:
+        return urlunsplit((parts.scheme, host, parts.path, _digest(parts.query), ""))
+    if scheme in _NAMING_USERS or not parts.netloc:
+        return url
+    return url.replace(f"//{parts.netloc}", f"//{host}", 1)
+
+
+def _digest(query: str) -> str:
+    """Return what stands for a query: a digest of what is no signature; nothing where nothing is left."""
+    if _DIGEST.fullmatch(query):
+        return query
+    pairs = parse_qsl(query, keep_blank_values=True)
+    names = {"", *(name.lower() for name, _ in pairs)}
+    signs = [pattern for sign, pattern in _SIGNATURES if sign in names]
+    told = [(name, value) for name, value in pairs if not any(pattern.fullmatch(name) for pattern in signs)]
+    return hashlib.blake2b(repr(told).encode(), digest_size=4).hexdigest() if told else ""
 
 
 def is_pattern(url: str) -> bool:
@@ -197,8 +224,22 @@ def downloaded(url: str) -> Iterator[Path]:
 
 def _open_system(url: str) -> tuple[Any, str]:  # fsspec has no types
     core = _fsspec_core()
-    system, path = core.url_to_fs(url)
+    system, path = core.url_to_fs(url, **_patience(url))
     return system, path
+
+
+def _patience(url: str) -> dict[str, Any]:
+    """Return what fsspec gives web servers, by kind of URL: aiohttp's own limit is five minutes for a whole file."""
+    kinds = [kind for kind in _WEB if f"{kind}://" in url.lower()]
+    if not kinds:
+        return {}
+    try:
+        from aiohttp import ClientTimeout  # noqa: PLC0415 - an extra; fsspec says what is missing
+    except ImportError:
+        return {}
+    timeout = ClientTimeout(total=None, sock_connect=_SILENT_S, sock_read=_SILENT_S)
+    options = {"client_kwargs": {"timeout": timeout}}
+    return options if _CHAIN not in url else dict.fromkeys(kinds, options)
 
 
 @cache
@@ -237,8 +278,9 @@ def _reported(url: str) -> Iterator[None]:
 
 def _shown_text(url: str, error: BaseException) -> str:
     """Return what an error says of a URL, without what `shown_url` hides."""
-    text = str(error).replace(url, shown_url(url))
-    return _ANY_URL.sub(lambda found: shown_url(found[0]) if is_url(found[0]) else "(a URL)", text)
+    text = (str(error) or type(error).__name__).replace(url, shown_url(url))
+    text = _ANY_URL.sub(lambda found: shown_url(found[0]) if is_url(found[0]) else "(a URL)", text)
+    return _SECRET.sub(r"\1...", text)  # of what is no URL because of a blank in it
 
 
 def _refusals() -> tuple[type[Exception], ...]:

@@ -6,6 +6,8 @@ a later one, must not take what is there for its own, or write beside it.
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,12 +46,26 @@ def claimed_folder(folder: Path, place: str) -> Path:
     folder = own_folder(folder, place)
     make_folder(folder)
     with _writing_to(folder):
+        is_own = _claim(folder / OWNER_NAME, place)
+    return folder if is_own else claimed_folder(_with_digest(folder, place), place)
+
+
+def _claim(mark: Path, place: str) -> bool:
+    """Write whose a folder is, whole or not at all, unless it is somebody's; return whether it is this input's."""
+    unfinished = mark.with_name(f"{mark.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        unfinished.write_text(place, encoding="utf-8", errors="surrogateescape")
         try:
-            with (folder / OWNER_NAME).open("x", encoding="utf-8", errors="surrogateescape") as file:
-                file.write(place)
+            os.link(unfinished, mark)
         except FileExistsError:
-            return folder if _owner(folder) == place else claimed_folder(_with_digest(folder, place), place)
-    return folder
+            return _owner(mark.parent) == place
+        except OSError:  # a file system without links
+            if _owner(mark.parent) is None:
+                unfinished.replace(mark)
+            return _owner(mark.parent) == place
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return True
 
 
 @contextmanager

@@ -111,8 +111,13 @@ class Runtime:
 
     @property
     def threads_per_lane(self) -> int:
-        """How many threads compute one batch."""
-        return self.cores // self.lanes
+        """How many threads compute one batch; beside a GPU, one that waits for it."""
+        return 1 if self.device.is_gpu else self.cores // self.lanes
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether whoever computes a batch is one thread that others need not wait for."""
+        return self.threads_per_lane == 1 and not self.device.is_gpu
 
     @property
     def lane_threads(self) -> int:

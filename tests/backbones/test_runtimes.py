@@ -188,6 +188,12 @@ def test_lanes_use_the_cores_that_there_are_and_no_more(threads: int) -> None:
     assert onnx_runtime._options(runtime).intra_op_num_threads - 1 + runtime.lanes == runtime.lane_threads
 
 
+def test_what_waits_for_a_gpu_takes_one_core_and_gives_way_to_nobody() -> None:
+    runtime = Runtime(Device.CUDA, threads=8)
+    assert (runtime.lanes, runtime.lane_threads, runtime.gives_way) == (1, 1, False)
+    assert [Runtime(threads=threads).gives_way for threads in (1, 4, 8)] == [True, True, False]
+
+
 class TestWords:
     @pytest.mark.parametrize(
         ("words", "message"),

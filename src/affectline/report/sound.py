@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import av
 
-from affectline.video.decoding import JUMP_BACK_S, MICROSECOND, player_start_s
+from affectline.video.decoding import JUMP_BACK_S, MICROSECOND, goes_back, player_start_s
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -54,6 +54,7 @@ class Sound:
         self._pictures_end_s = 0.0
         self._video = video
         self._picture_s = self._sound_s = Fraction(-1)
+        self._picture_dts: int | None = None
         self._recording = 0
         self._packets = container.demux([video] if self.stream is None else [video, self.stream])
         self._held: deque[tuple[int, Packet[Stream]]] = deque(maxlen=MOST_HELD)
@@ -114,7 +115,8 @@ class Sound:
         if packet.pts is None or packet.is_discard:
             return
         time_s = packet.pts * _tick_s(packet) - self._starts_s[-1]
-        if time_s < self._picture_s - JUMP_BACK_S:
+        has_gone_back, self._picture_dts = goes_back(packet, self._picture_dts), packet.dts
+        if has_gone_back and time_s < self._picture_s - JUMP_BACK_S:
             rate = self._video.guessed_rate or self._video.average_rate
             behind_s = self._picture_s + (1 / Fraction(rate) if rate else Fraction(1, 25))
             self._starts_s.append(self._starts_s[-1] + time_s - behind_s)

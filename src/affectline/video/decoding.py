@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 import av
 from av import Packet, VideoFrame
@@ -70,6 +70,7 @@ class Pictures:
         lost: packets that gave no picture because they are damaged.
         discarded: packets that an edit list cuts away.
         has_read_error: reading failed before the end of the file.
+        joins: how often the time stamps of packets went back: another recording was joined on.
     """
 
     def __init__(
@@ -94,6 +95,8 @@ class Pictures:
         self.lost = 0
         self.discarded = 0
         self.has_read_error = False
+        self.joins = 0
+        self._last_dts: int | None = None
         self._container = container
         self._stream = stream
         self._skipped_packets = skipped_packets
@@ -126,6 +129,8 @@ class Pictures:
             if packet.stream_index != self._stream.index or packet.size == 0:
                 continue
             number += 1
+            self.joins += goes_back(packet, self._last_dts)
+            self._last_dts = packet.dts
             self.discarded += packet.is_discard
             if number <= self._skipped_packets or not self._has_arrived(packet):
                 continue
@@ -208,6 +213,11 @@ def player_start_s(container: InputContainer, stream: VideoStream) -> Fraction:
     return next((start for start in starts if abs(start - rounded) <= MICROSECOND), rounded)
 
 
+def goes_back(packet: Packet[Any], last_dts: int | None) -> bool:
+    """Return whether recordings were joined before this packet: its time stamp does not go on from those before."""
+    return last_dts is not None and packet.dts is not None and packet.dts < last_dts
+
+
 JUMP_BACK_S: Final = Fraction(1, 2)
 """Pictures of one recording are never out of order by so much."""
 
@@ -216,16 +226,24 @@ class Clock:
     """Seconds from the start that a player counts from, strictly growing.
 
     A picture without a time stamp, or with one that does not lie after the last, gets a time after the last one. Where
-    time stamps jump back, another recording was joined on: its times go on from there.
+    time stamps jump back with those of the packets, another recording was joined on: its times go on from there.
+    Without them it is a picture that a decoder gives too late behind damage.
+
+    Args:
+        container: where the stream is from.
+        stream: the one with the pictures.
+        pictures: those whose times are asked for; only needed for `time_s`.
     """
 
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+    def __init__(self, container: InputContainer, stream: VideoStream, pictures: Pictures | None = None) -> None:
         self._tick_s = stream.time_base or MICROSECOND
         self._start_s = player_start_s(container, stream)
         rate = stream.guessed_rate or stream.average_rate
         self._interval_s = 1 / Fraction(rate) if rate else Fraction(1, 25)
         self._last_s: Fraction | None = None
         self._joined_at_s = Fraction(0)
+        self._pictures = pictures
+        self._joins = 0
 
     def time_of(self, pts: int) -> float:
         """Return the time that a time stamp stands for, in seconds, rounded to a microsecond."""
@@ -242,9 +260,16 @@ class Clock:
         else:
             time_s = Fraction(0) if self._last_s is None else self._last_s + self._interval_s
         if self._last_s is not None:
-            if time_s < self._last_s - JUMP_BACK_S:
+            if time_s < self._last_s - JUMP_BACK_S and self._has_joined():
                 self._joined_at_s += self._last_s + self._interval_s - time_s
                 time_s = self._last_s + self._interval_s
             time_s = max(time_s, self._last_s + MICROSECOND)
         self._last_s = time_s
         return round(float(time_s), TIME_DECIMALS)
+
+    def _has_joined(self) -> bool:
+        """Return whether packets went back since the last time that pictures did."""
+        joins = 0 if self._pictures is None else self._pictures.joins
+        has_joined = joins > self._joins
+        self._joins = joins
+        return has_joined

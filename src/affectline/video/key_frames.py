@@ -11,8 +11,9 @@ import av
 from av import Packet
 from av.video.stream import VideoStream
 
+from affectline.video.decoding import goes_back
 from affectline.video.opening import opened
-from affectline.video.seeking import ONE_PICTURE_PER_PACKET, Start, goes_back
+from affectline.video.seeking import ONE_PICTURE_PER_PACKET, Start
 
 _CLEAN_UNITS: Final = {"h264": frozenset({5}), "hevc": frozenset({19, 20})}
 """NAL unit types of pictures from which on nothing refers to what came before: IDR. A key frame of H.264 may be a

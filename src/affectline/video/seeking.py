@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
-from av import Packet
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from affectline.video.decoding import Pictures
+from affectline.video.decoding import Pictures, goes_back
 from affectline.video.opening import opened
 
 ONE_PICTURE_PER_PACKET = frozenset({"h264", "hevc", "vp9", "av1", "mjpeg", "prores", "dnxhd", "ffv1"})
@@ -42,11 +41,6 @@ def find_start(path: Path, target_pts: int) -> Start:
             return FILE_START
         start = _count_to(container, stream, target_pts)
     return start if start.pts is not None and _is_there(path, start) else FILE_START
-
-
-def goes_back(packet: Packet[VideoStream], last_dts: int | None) -> bool:
-    """Return whether recordings were joined before this packet: its time stamp does not go on from those before."""
-    return last_dts is not None and packet.dts is not None and packet.dts < last_dts
 
 
 def _count_to(container: InputContainer, stream: VideoStream, target_pts: int) -> Start:

@@ -120,11 +120,11 @@ class SegmentReader:
                 pictures = Pictures(container, stream, skipped, is_last_cut=is_last_cut, sought_pts=sought_pts)
                 source = iter(pictures)
                 if is_first:
-                    yield source, pictures, Clock(container, stream)
+                    yield source, pictures, Clock(container, stream, pictures)
                     return
                 first = next(source, None)
                 if first is not None and _is_whole(*first, start.pts):
-                    yield chain([first], source), pictures, Clock(container, stream)
+                    yield chain([first], source), pictures, Clock(container, stream, pictures)
                     return
         raise UnusableStartError(f"its key frame with the time stamp {start.pts} is not there or damaged")
 
