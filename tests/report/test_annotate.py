@@ -66,30 +66,32 @@ def numbers_in(path: Path) -> list[int]:
     return [clips.number_in(frame.rgb) for frame in read_frames(path)]
 
 
-def write_with_sound(
-    path: Path,
-    codec: str,
-    *,
-    frames: int = 10,
-    video_from_s: Fraction = Fraction(0),
-    sound_from_s: int = 0,
-    rate: int = 48_000,
-    layout: str = "mono",
-) -> None:
-    """Write frames at 25 fps, and a second of noise."""
+@dataclass(frozen=True)
+class Noise:
+    """A second of sound."""
+
+    codec: str
+    rate: int = 48_000
+    layout: str = "mono"
+    from_s: int = 0
+
+
+def write_with_sound(path: Path, noise: Noise, frames: int = 10, video_from_s: Fraction = Fraction(0)) -> None:
+    """Write frames at 25 fps, and noise."""
     random = np.random.default_rng(0)
     with av.open(str(path), "w") as output:
         video = output.add_stream("libx264", rate=25, options={"bf": "0"})
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         video.time_base = video.codec_context.time_base = TICK
-        audio = output.add_stream(codec, rate=rate, layout=layout)
+        audio = output.add_stream(noise.codec, rate=noise.rate, layout=noise.layout)
         for number in range(frames):
             frame = av.VideoFrame.from_ndarray(clips.picture(number), format="rgb24")
             frame.pts, frame.time_base = int((video_from_s + Fraction(number, 25)) / TICK), TICK
             output.mux(video.encode(frame))
-        samples = (random.standard_normal((1, rate)) * 3000).astype(np.int16)
+        samples = (random.standard_normal((1, noise.rate)) * 3000).astype(np.int16)
         sound = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
-        sound.sample_rate, sound.pts, sound.time_base = rate, sound_from_s * rate, Fraction(1, rate)
+        sound.sample_rate, sound.time_base = noise.rate, Fraction(1, noise.rate)
+        sound.pts = noise.from_s * noise.rate
         output.mux(audio.encode(sound))
         output.mux(audio.encode(None))
         output.mux(video.encode(None))
@@ -122,7 +124,7 @@ def test_b_frames_and_a_late_start_are_followed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codec", ["aac", "libmp3lame", "ac3", "libopus"])
 def test_sound_is_copied_as_it_is(tmp_path: Path, codec: str) -> None:
-    write_with_sound(tmp_path / "clip.mkv", codec)
+    write_with_sound(tmp_path / "clip.mkv", Noise(codec))
     annotate_video(tmp_path / "clip.mkv", NO_FACES, tmp_path / "out.mp4")
     before, after = packets_of(tmp_path / "clip.mkv"), packets_of(tmp_path / "out.mp4")
     assert after.audio_codec == before.audio_codec
@@ -133,14 +135,14 @@ def test_sound_is_copied_as_it_is(tmp_path: Path, codec: str) -> None:
 
 
 def test_sound_that_starts_first_stays_in_step(tmp_path: Path) -> None:
-    write_with_sound(tmp_path / "clip.mp4", "aac", video_from_s=Fraction(1, 2))
+    write_with_sound(tmp_path / "clip.mp4", Noise("aac"), video_from_s=Fraction(1, 2))
     annotate_video(tmp_path / "clip.mp4", NO_FACES, tmp_path / "out.mp4")
     assert packets_of(tmp_path / "out.mp4").video_s[0] == pytest.approx(0.5, abs=1e-3)
     assert_same_times(tmp_path / "clip.mp4", tmp_path / "out.mp4")
 
 
 def test_sound_of_a_transport_stream_is_copied(tmp_path: Path) -> None:
-    write_with_sound(tmp_path / "clip.ts", "aac")
+    write_with_sound(tmp_path / "clip.ts", Noise("aac"))
     annotate_video(tmp_path / "clip.ts", NO_FACES, tmp_path / "out.mp4")
     before, after = packets_of(tmp_path / "clip.ts"), packets_of(tmp_path / "out.mp4")
     assert len(after.audio_s) == len(before.audio_s)
@@ -158,7 +160,7 @@ def test_sound_of_a_transport_stream_is_copied(tmp_path: Path) -> None:
     ],
 )
 def test_other_sound_becomes_aac(tmp_path: Path, codec: str, rate: int) -> None:
-    write_with_sound(tmp_path / "clip.mkv", codec, rate=rate)
+    write_with_sound(tmp_path / "clip.mkv", Noise(codec, rate))
     annotate_video(tmp_path / "clip.mkv", NO_FACES, tmp_path / "out.mp4")
     with av.open(str(tmp_path / "out.mp4")) as container:
         audio = container.streams.audio[0]
@@ -170,7 +172,7 @@ def test_other_sound_becomes_aac(tmp_path: Path, codec: str, rate: int) -> None:
 
 @pytest.mark.parametrize("codec", ["aac", "mp2"])
 def test_sound_goes_on_where_recordings_were_joined(tmp_path: Path, codec: str) -> None:
-    write_with_sound(tmp_path / "one.ts", codec, frames=25)
+    write_with_sound(tmp_path / "one.ts", Noise(codec), frames=25)
     (tmp_path / "three.ts").write_bytes((tmp_path / "one.ts").read_bytes() * 3)
     for name in ("one", "three"):
         annotate_video(tmp_path / f"{name}.ts", NO_FACES, tmp_path / f"{name}.mp4")
@@ -182,8 +184,8 @@ def test_sound_goes_on_where_recordings_were_joined(tmp_path: Path, codec: str) 
 
 
 def test_sound_may_change_from_mono_to_stereo(tmp_path: Path) -> None:
-    write_with_sound(tmp_path / "mono.ts", "mp2")
-    write_with_sound(tmp_path / "stereo.ts", "mp2", layout="stereo", video_from_s=Fraction(1), sound_from_s=1)
+    write_with_sound(tmp_path / "mono.ts", Noise("mp2"))
+    write_with_sound(tmp_path / "stereo.ts", Noise("mp2", layout="stereo", from_s=1), video_from_s=Fraction(1))
     (tmp_path / "clip.ts").write_bytes((tmp_path / "mono.ts").read_bytes() + (tmp_path / "stereo.ts").read_bytes())
     annotate_video(tmp_path / "clip.ts", NO_FACES, tmp_path / "out.mp4")
     after = packets_of(tmp_path / "out.mp4")
@@ -193,7 +195,7 @@ def test_sound_may_change_from_mono_to_stereo(tmp_path: Path) -> None:
 
 
 def test_sound_that_was_announced_and_never_came_is_none(tmp_path: Path) -> None:
-    write_with_sound(tmp_path / "whole.ts", "aac")
+    write_with_sound(tmp_path / "whole.ts", Noise("aac"))
     data = (tmp_path / "whole.ts").read_bytes()
     packets = [data[at : at + 188] for at in range(0, len(data), 188)]
     sound_pid = 0x101
@@ -207,7 +209,7 @@ def test_sound_that_was_announced_and_never_came_is_none(tmp_path: Path) -> None
 def test_sound_that_cannot_be_written_costs_the_sound_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write_with_sound(tmp_path / "clip.mkv", "flac")
+    write_with_sound(tmp_path / "clip.mkv", Noise("flac"))
     monkeypatch.setattr(mp4, "AAC_RATES", (12_345,))
     annotate_video(tmp_path / "clip.mkv", NO_FACES, tmp_path / "out.mp4")
     after = packets_of(tmp_path / "out.mp4")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from finished_results import images, one_face, two_faces_with_gaps
-from result_tables import long_table
+from result_tables import face_row, long_table, table_of
 
 from affectline.report.cards import card_of
 from affectline.report.columns import columns_of
@@ -35,6 +35,41 @@ def test_times_are_no_numbers_that_plotly_takes_for_years():
     x = columns_of(track, expressions, units)["x"]
     assert x[0] == ORIGIN_MS + 20
     assert np.log10(x).min() > 11
+
+
+def test_each_value_fills_its_cell_from_edge_to_edge():
+    track, expressions, units = parts(held())
+    columns = columns_of(track, expressions, units)
+    seconds = (columns["steps"] - ORIGIN_MS) / 1000
+    assert seconds == pytest.approx([0, 0.1, 0.1, 0.2, 0.2, 3.2, 3.2, 3.3], abs=1e-3)
+    assert (np.diff(seconds) > 0).all()
+    chart = next(chart for chart in charts_of(track, expressions, units) if chart.name == "expressions")
+    happiness = resolved(next(trace for trace in chart.traces if trace["name"] == "Happiness"), columns, LIGHT)
+    assert happiness["x"] is columns["steps"]
+    assert happiness["y"] == pytest.approx(np.repeat([0.1, 0.2, 0.3, 0.4], 2))
+
+
+def test_where_a_picture_is_held_lines_are_steps():
+    track, expressions, units = parts(held())
+    columns = columns_of(track, expressions, units)
+    assert valence_of(charts_of(track, expressions, units), columns)["y"] == pytest.approx(
+        np.repeat([0, 0.2, 0.4, 0.6], 2)
+    )
+    track, expressions, units = parts(one_face(10))
+    columns = columns_of(track, expressions, units)
+    line = valence_of(charts_of(track, expressions, units), columns)
+    assert line["x"] is columns["x"]
+    assert line["y"] is columns["valence"]
+
+
+def held():
+    """Return four pictures of 0.1 s, the third of which is held for 3 s."""
+    times = [0.0, 0.1, 0.2, 3.2]
+    return table_of([face_row(n, time_s=t, valence=n / 5, p_happiness=(n + 1) / 10) for n, t in enumerate(times)])
+
+
+def valence_of(charts, columns):
+    return resolved(next(trace for trace in charts[0].traces if trace.get("name") == "valence"), columns, LIGHT)
 
 
 def test_reduced_series_keep_their_extremes():

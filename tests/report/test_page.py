@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from finished_results import HOSTILE_NAME, nobody, one_face, two_faces_with_gaps, write_result
 from result_tables import long_table
-from test_annotate import write_with_sound
+from test_annotate import Noise, write_with_sound
 
 import clips
 from affectline.errors import InputError, InputFileError, MissingExtraError
@@ -97,7 +97,7 @@ class TestVideo:
         assert times == pytest.approx([n / 25 for n in range(100)], abs=1e-3)
 
     def test_sound_that_browsers_do_not_play_is_encoded_anew(self, tmp_path: Path) -> None:
-        write_with_sound(tmp_path / "clip.mkv", "ac3")
+        write_with_sound(tmp_path / "clip.mkv", Noise("ac3"))
         page = write_report(write_result(tmp_path / "out", one_face(10)), video=tmp_path / "clip.mkv")
         preview = tmp_path / "preview.mp4"
         preview.write_bytes(base64.b64decode(element(page, "video-data")))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from finished_results import HOSTILE_NAME, images, nobody, one_face, two_faces_with_gaps, write_result
+from opened_reports import LEFT, RIGHT, cursor_share, place_on, ready, settled, time_of, write_images
 
 import clips
 from affectline.report.page import write_report
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 FRAMES, FPS = 200, 25
-LEFT, RIGHT = 44, 10
-"""Margins of the charts over time, in pixels."""
 
 
 @pytest.fixture(scope="module")
@@ -50,39 +49,6 @@ def opened(window: Visit) -> Visit:
     window.page.evaluate("page.select(0); page.showWhole(); page.seek(0)")
     settled(window)
     return window
-
-
-def ready(visit: Visit) -> Visit:
-    visit.page.wait_for_selector("html[data-ready]", state="attached")
-    if visit.page.locator("video").count():
-        visit.wait_until("document.querySelector('video').readyState >= 2")
-    return visit
-
-
-def time_of(visit: Visit) -> float:
-    return float(visit.page.evaluate("document.querySelector('video').currentTime"))
-
-
-def cursor_share(visit: Visit, chart: str = "affect") -> float:
-    """Where the cursor stands on a chart over time: 0 at its left edge, 1 at its right one."""
-    plot = visit.page.locator(f"#{chart}")
-    cursor = plot.locator(".cursor").bounding_box()
-    box = plot.bounding_box()
-    assert cursor is not None
-    assert box is not None
-    return (cursor["x"] + cursor["width"] / 2 - box["x"] - LEFT) / (box["width"] - LEFT - RIGHT)
-
-
-def place_on(visit: Visit, chart: str, share: float) -> tuple[float, float]:
-    plot = visit.page.locator(f"#{chart}")
-    plot.scroll_into_view_if_needed()
-    box = plot.bounding_box()
-    assert box is not None
-    return box["x"] + LEFT + share * (box["width"] - LEFT - RIGHT), box["y"] + box["height"] / 2
-
-
-def settled(visit: Visit) -> None:
-    visit.wait_until("page.wanted === null && !document.querySelector('video').seeking")
 
 
 class TestTogether:
@@ -316,10 +282,3 @@ class TestOtherResults:
         (page.parent / "report_video.mp4").unlink()
         shown = visit(page.as_uri())
         shown.page.get_by_text("keep report_video.mp4 beside this page").wait_for()
-
-
-def write_images(folder: Path, names: list[str]) -> None:
-    import cv2
-
-    for number, name in enumerate(names):
-        cv2.imwrite(str(folder / name), clips.picture(number))

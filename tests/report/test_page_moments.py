@@ -8,10 +8,25 @@ import pytest
 from finished_results import moving_row, one_face, two_faces_with_gaps
 from result_tables import table_of
 
+from affectline.inputs import expand_inputs, open_input
 from affectline.labels import Expression
 from affectline.report.page.moments import moments_per_expression, top_moments
-from affectline.report.page.pictures import THUMBNAIL_PX, cut_face, jpeg_address
+from affectline.report.page.pictures import THUMBNAIL_PX, cut_face, image_pictures, jpeg_address
 from affectline.report.series import Track, expressions_in, make_grid, split_tracks
+
+
+def noise(folder, sizes_wh):
+    """Return a folder of pictures that no encoder makes small."""
+    random = np.random.default_rng(0)
+    for number, (width, height) in enumerate(sizes_wh):
+        cv2.imwrite(str(folder / f"{number}.png"), random.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    return open_input(expand_inputs([folder], None)[0], None)
+
+
+def size_of(address):
+    data = np.frombuffer(base64.b64decode(address.split(",")[1]), np.uint8)
+    height, width = cv2.imdecode(data, cv2.IMREAD_COLOR).shape[:2]
+    return width, height
 
 
 def only_track(table) -> Track:
@@ -61,6 +76,27 @@ class TestPictures:
         rgb = np.full((100, 200, 3), 200, np.uint8)
         assert cut_face(rgb, (-20, -20, 30, 30)).min() == 200
         assert cut_face(rgb, (-500, -500, 500, 500)).shape == (THUMBNAIL_PX, THUMBNAIL_PX, 3)
+
+    def test_pictures_share_the_room(self, tmp_path):
+        source = noise(tmp_path, [(400, 300)] * 6)
+        whole = image_pictures(source, range(6), 10_000_000)
+        assert {size_of(address) for address, _ in whole.values()} == {(400, 300)}
+        most = sum(len(address) for address, _ in whole.values()) // 3
+        reduced = image_pictures(source, range(6), most)
+        assert sorted(reduced) == list(range(6))
+        assert {own for _, own in reduced.values()} == {(400, 300)}
+        assert all(max(size_of(address)) < 400 for address, _ in reduced.values())
+        assert sum(len(address) for address, _ in reduced.values()) <= most
+
+    def test_what_small_pictures_leave_goes_to_large_ones(self, tmp_path):
+        source = noise(tmp_path, [(20, 20), (20, 20), (400, 300)])
+        most = len(image_pictures(source, [2], 10_000_000)[2][0]) + 5000
+        assert size_of(image_pictures(source, range(3), most)[2][0]) == (400, 300)
+
+    def test_without_room_pictures_are_left_out(self, tmp_path):
+        source = noise(tmp_path, [(400, 300), (8, 8), (400, 300)])
+        assert sorted(image_pictures(source, range(3), 3000)) == [1]
+        assert image_pictures(source, range(3), 0) == {}
 
     def test_the_address_is_a_jpeg_of_the_picture(self):
         rgb = np.zeros((32, 32, 3), np.uint8)

@@ -53,6 +53,14 @@ def test_lines_show_the_values_of_the_table() -> None:
     assert legend_of(affect) == ["valence", "arousal"]
 
 
+def test_a_held_picture_is_a_step_and_no_ramp() -> None:
+    rows = [face_row(n, time_s=t, valence=n / 5) for n, t in enumerate([0.0, 0.1, 0.2, 3.2])]
+    affect = panels_of(draw_timeline(table_of(rows), "", ""))[0]
+    valence = next(line for line in affect.get_lines() if line.get_label() == "valence")
+    np.testing.assert_allclose(valence.get_xdata(), [0, 0.1, 0.1, 0.2, 0.2, 3.2, 3.2, 3.3])
+    np.testing.assert_allclose(valence.get_ydata(), [0, 0, 0.2, 0.2, 0.4, 0.4, 0.6, 0.6], rtol=1e-6)
+
+
 def test_the_heat_map_shows_every_action_unit() -> None:
     table = table_of([face_row(0), empty_row(1), face_row(2)])
     heat = panels_of(draw_timeline(table, "", ""))[2]

@@ -21,6 +21,19 @@ def test_a_cell_is_a_frame_and_lasts_until_the_next() -> None:
     assert not grid.is_binned
 
 
+@pytest.mark.parametrize(
+    ("times", "is_even"),
+    [([0, 0.1, 0.2, 0.3], True), ([0, 0.12, 0.2, 0.32], True), ([0, 0.1, 0.2, 2.2, 2.3], False), ([1.0], True)],
+)
+def test_a_held_picture_makes_times_uneven(times: list[float], is_even: bool) -> None:
+    grid = make_grid(table_of([face_row(number, time_s=time_s) for number, time_s in enumerate(times)]))
+    assert grid.is_even is is_even
+
+
+def test_images_have_no_times_that_could_be_uneven() -> None:
+    assert make_grid(table_of([face_row(number, time_s=None) for number in (0, 1, 2, 30)])).is_even
+
+
 def test_images_stand_in_the_middle_of_their_cells() -> None:
     grid = make_grid(table_of([face_row(0, time_s=None), face_row(1, time_s=None)]))
     assert grid.edges.tolist() == [-0.5, 0.5, 1.5]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from finished_results import write_result
+from result_tables import face_row, table_of
 
 from affectline import jobs
 from affectline.postprocess.finish import finish
 from affectline.provenance import CascadeRecord
 from affectline.report.notebook import caption_of
+from affectline.report.page import write_report
 from affectline.report.page.facts import settings
 from affectline.report.strides import with_strides_seen
 from affectline.timeline import Timeline
@@ -84,6 +88,23 @@ class Silent:
     def advance(self, stage: str, done: int, total: int | None) -> None: ...
 
     def finish(self, result: jobs.JobResult) -> None: ...
+
+
+def test_cards_and_moments_of_the_report_count_what_was_looked_at(tmp_path: Path) -> None:
+    # Happiness grows between two looks and falls again: the rows next to the third look are the next strongest.
+    rows = [
+        face_row(
+            number,
+            status="observed" if number % 10 == 0 else "interpolated",
+            **{"p_happiness": 0.9 - abs(number - 30) / 100, "p_neutral": 0.1 + abs(number - 30) / 100},
+        )
+        for number in range(101)
+    ]
+    page = write_report(write_result(tmp_path / "out", table_of(rows), stride_s=0.4)).read_text()
+    assert [float(at) * 25 for at in re.findall(r'data-at="([^"]+)"', page)] == pytest.approx([30, 0, 60])
+    card = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", page[page.index("Frames observed") :]))
+    assert card.startswith("Frames observed 11 % 89 % filled in between")
+    assert '"name":"no observed face"' not in page  # the charts do not hatch what was planned
 
 
 def test_the_stride_stands_under_the_picture_and_in_the_report() -> None:

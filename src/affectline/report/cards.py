@@ -55,21 +55,22 @@ def card_of(track: Track, units: Sequence[ActionUnit]) -> Card:
     words = Counter(word for word in rows["expression"].to_pylist() if word is not None)
     known = [word for word in [*(label.value for label in Expression), UNCERTAIN] if words[word]]
     shares = sorted(((word, words[word] / words.total()) for word in known), key=lambda pair: -pair[1])
-    means = [(unit, mean) for unit in units if (mean := _mean(rows, unit.column)) is not None]
+    means = [(unit, mean) for unit in units if (mean := mean_of(rows, unit.column)) is not None]
     counts = Counter(pc.cast(rows["status"], pa.string()).to_pylist())
     frames = len(track.grid.frames)
     statuses = {status: counts[status.value] for status in (Status.OBSERVED, Status.LOW_QUALITY, Status.INTERPOLATED)}
     statuses[Status.NO_FACE] = frames - sum(statuses.values())
     return Card(
         shares=tuple(shares),
-        valence=_mean(rows, "valence"),
-        arousal=_mean(rows, "arousal"),
+        valence=mean_of(rows, "valence"),
+        arousal=mean_of(rows, "arousal"),
         units=tuple(sorted(means, key=lambda pair: -pair[1])[:MOST_ACTIVE]),
         statuses=statuses,
         frames=frames,
     )
 
 
-def _mean(rows: pa.Table, column: str) -> float | None:
+def mean_of(rows: pa.Table, column: str) -> float | None:
+    """Return the mean of a column over all rows that have a value; None where none has."""
     values = floats(rows, column)
     return float(np.nanmean(values)) if np.isfinite(values).any() else None

@@ -1,7 +1,8 @@
 """The interactive charts of one track, written once for the page and for `Timeline.iplot`.
 
-A chart is what Plotly takes, traces and a layout, with two kinds of words in it that stand for something else: `$name`
-for a column of `TrackColumns`, and `@name` for a tone of a `Theme`. `resolved` puts both in; the page does so itself.
+A chart is what Plotly takes, traces and a layout, with three kinds of words in it that stand for something else:
+`$name` for a column of `columns_of`, `=name` for one with each value twice, which goes with the places of `$steps`, and
+`@name` for a tone of a `Theme`. `resolved` puts them in; the page does so itself.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from affectline.labels import ActionUnit, Expression
 from affectline.report.colours import EXPRESSION_RGB
@@ -65,8 +68,8 @@ def resolved(value: Any, columns: Mapping[str, Any], theme: Theme) -> Any:  # no
     Raises:
         KeyError, AttributeError: there is no such column or tone.
     """
-    if isinstance(value, str) and value.startswith("$"):
-        return columns[value[1:]]
+    if isinstance(value, str) and value.startswith(("$", "=")):
+        return columns[value[1:]] if value.startswith("$") else np.repeat(columns[value[1:]], 2)
     if isinstance(value, str) and value.startswith("@"):
         return getattr(theme, value[1:])
     if isinstance(value, Mapping):
@@ -79,12 +82,14 @@ def resolved(value: Any, columns: Mapping[str, Any], theme: Theme) -> Any:  # no
 def _affect(track: Track) -> Chart:
     traces: list[Spec] = []
     grid = track.grid
-    mode = "markers" if not grid.has_time else "lines+markers" if len(grid) <= _MARKED_CELLS else "lines"
+    x, sign = ("$x", "$") if grid.is_even else ("$steps", "=")
+    is_marked = grid.is_even and len(grid) <= _MARKED_CELLS
+    mode = "markers" if not grid.has_time else "lines+markers" if is_marked else "lines"
     for column, width in (("arousal", 1.6), ("valence", 2.2)):
         tone = f"@{column}"
         if grid.is_binned:
-            traces += _envelope(column, tone)
-        curve: Spec = {"type": "scatter", "mode": mode, "x": "$x", "y": f"${column}", "name": column}
+            traces += _envelope(x, sign + column, tone)
+        curve: Spec = {"type": "scatter", "mode": mode, "x": x, "y": sign + column, "name": column}
         curve |= {"line": {"color": tone, "width": width}, "marker": {"color": tone, "size": 6}}
         traces.append(curve | {"connectgaps": False, "hovertemplate": "%{y:+.2f}"})
     traces += _shading(track, _AFFECT_RANGE)
@@ -93,27 +98,26 @@ def _affect(track: Track) -> Chart:
     return Chart("affect", tuple(traces), _layout(grid, y_axis))
 
 
-def _envelope(column: str, tone: str) -> list[Spec]:
-    """Return the band between the smallest and the largest value of each cell."""
-    edge = {"type": "scatter", "mode": "lines", "x": "$x", "hoverinfo": "skip", "line": {"width": 0, "color": tone}}
-    low = edge | {"y": f"${column}_low"}
-    return [low, edge | {"y": f"${column}_high", "fill": "tonexty", "fillcolor": f"{tone}_band"}]
+def _envelope(x: str, column: str, tone: str) -> list[Spec]:
+    """Return the band between the smallest and the largest value of each cell; `x` and `column` are words."""
+    edge = {"type": "scatter", "mode": "lines", "x": x, "hoverinfo": "skip", "line": {"width": 0, "color": tone}}
+    low = edge | {"y": f"{column}_low"}
+    return [low, edge | {"y": f"{column}_high", "fill": "tonexty", "fillcolor": f"{tone}_band"}]
 
 
 def _expressions(track: Track, expressions: Sequence[Expression]) -> Chart:
     grid = track.grid
-    is_bars = not grid.has_time or len(grid) == 1
     traces = []
     for label in expressions:
         colour = to_hex(EXPRESSION_RGB[label])
-        shown = {"x": "$x", "y": f"${label.column}", "name": label.value, "hovertemplate": "%{y:.0%}"}
-        if is_bars:
-            marker = {"color": colour, "line": {"width": 0}}
-            traces.append({"type": "bar", "marker": marker, "width": "$widths"} | shown)
+        shown: Spec = {"name": label.value, "hovertemplate": "%{y:.0%}"}
+        if grid.has_time:
+            # Not `hv` over the edges: the pointer finds the nearest place, which would be in the next cell.
+            shown |= {"x": "$steps", "y": f"={label.column}", "line": {"width": 0.5, "color": colour}}
+            traces.append({"type": "scatter", "mode": "lines", "stackgroup": "p", "fillcolor": colour} | shown)
         else:
-            line = {"width": 0.5, "color": colour, "shape": "hvh"}
-            area = {"type": "scatter", "mode": "lines", "stackgroup": "p", "line": line, "fillcolor": colour}
-            traces.append(area | shown)
+            shown |= {"x": "$x", "y": f"${label.column}", "marker": {"color": colour, "line": {"width": 0}}}
+            traces.append({"type": "bar", "width": "$widths"} | shown)
     traces += _shading(track, (0.0, 1.0))
     y_axis: Spec = {"range": [0, 1], "tickvals": [0, 0.5, 1], "ticktext": ["0", "0.5", "1"]}
     y_axis["ticklabeloverflow"] = "allow"  # the 1 stands at the very top

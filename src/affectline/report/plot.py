@@ -182,14 +182,18 @@ def _draw_track(panels: list[Axes], track: Track, expressions: list[Expression],
 
 
 def _draw_valence_arousal(axes: Axes, track: Track) -> None:
-    x = (track.grid.edges[:-1] + track.grid.edges[1:]) / 2
-    marker = "o" if len(track.grid) <= _MARKED_CELLS else ""
-    line = "-" if track.grid.has_time else "none"
+    grid = track.grid
+    edges, each = grid.edges, 1 if grid.is_even else 2
+    # A held picture keeps its values: both edges of each cell in turn, not a ramp through its middle.
+    x = (edges[:-1] + edges[1:]) / 2 if grid.is_even else np.repeat(edges, 2)[1:-1]
+    marker = "o" if grid.is_even and len(grid) <= _MARKED_CELLS else ""
+    line = "-" if grid.has_time else "none"
     for column, rgb, width in (("arousal", AROUSAL_RGB, 1.2), ("valence", VALENCE_RGB, 1.5)):
         summary, colour = track.summary(column), to_unit(rgb)
-        if track.grid.is_binned:
-            axes.fill_between(x, summary.low, summary.high, color=colour, alpha=0.22, linewidth=0)
-        (curve,) = axes.plot(x, summary.mean, color=colour, linewidth=width, linestyle=line, label=column)
+        mean, low, high = (np.repeat(values, each) for values in (summary.mean, summary.low, summary.high))
+        if grid.is_binned:
+            axes.fill_between(x, low, high, color=colour, alpha=0.22, linewidth=0)
+        (curve,) = axes.plot(x, mean, color=colour, linewidth=width, linestyle=line, label=column)
         curve.set(marker=marker, markersize=3)
     _set_affect_axis(axes)
     handles, names = axes.get_legend_handles_labels()

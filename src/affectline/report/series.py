@@ -23,6 +23,9 @@ MAX_CELLS = 1200
 NO_LABEL = -1
 HALF = 0.5
 
+HELD = 4.0
+"""A cell that lasts so many times as long as most shows a held picture: a line through the middles would be a ramp."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grid:
@@ -47,6 +50,16 @@ class Grid:
     def is_binned(self) -> bool:
         """Whether a cell may hold several frames."""
         return len(self.frames) > len(self.starts)
+
+    @property
+    def usual_width(self) -> float:
+        """The median width of the cells, in the unit of `edges`."""
+        return float(np.median(np.diff(self.edges)))
+
+    @property
+    def is_even(self) -> bool:
+        """Whether no cell lasts much longer than most, as one does in which a picture is held."""
+        return not self.has_time or bool(np.diff(self.edges).max() <= HELD * self.usual_width)
 
     @property
     def frames_per_cell(self) -> Ints:

@@ -10,7 +10,7 @@ from affectline.postprocess.smoothing import Smoothing
 from affectline.provenance import Provenance
 from affectline.report.cards import Card, card_of
 from affectline.report.page.moments import Moment
-from affectline.report.page.payload import word_colour
+from affectline.report.page.payload import has_boxes, word_colour
 from affectline.report.series import Grid, Track
 
 _TASKS = {Task.VA: "Valence and arousal", Task.EXPR: "Expressions", Task.AU: "Action units"}
@@ -147,6 +147,23 @@ def reduction_note(grid: Grid, left_out: int) -> str:
     if left_out:
         notes.append(f"{left_out} {'track' if left_out == 1 else 'tracks'} with fewer rows are not drawn.")
     return " ".join(notes)
+
+
+def boxes_note(grid: Grid) -> str:
+    """Return why faces are not outlined; nothing if they are."""
+    if has_boxes(grid):
+        return ""
+    return (
+        f"Faces are not outlined: the points of the charts are {grid.usual_width:.2f} s apart, and an outline would "
+        "lag behind its face."
+    )
+
+
+def pictures_note(shown: int, images: int) -> str:
+    """Return how many pictures the page lacks; nothing if it has all."""
+    if shown == images:
+        return ""
+    return f"The page holds the pictures of {shown:,} of the {images:,} images; the numbers are those of all."
 
 
 def track_fact(

@@ -14,6 +14,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from affectline.labels import UNCERTAIN, ActionUnit, Expression, Status
+from affectline.provenance import Provenance
+from affectline.report.cards import mean_of
 from affectline.report.colours import expression_rgb, text_rgb, track_rgb
 from affectline.report.columns import columns_of
 from affectline.report.figures import MILLISECONDS, ORIGIN_MS, charts_of
@@ -39,13 +41,12 @@ def page_data(
     labels = [
         {"word": label.value, "column": label.column, "colour": word_colour(label.value)} for label in expressions
     ]
-    step_s = float(np.median(np.diff(grid.edges)))
     return {
         "hasTime": grid.has_time,
         "scale": MILLISECONDS if grid.has_time else 1,
         "origin": ORIGIN_MS if grid.has_time else 0,
         "isBinned": grid.is_binned,
-        "hasBoxes": not grid.has_time or step_s <= LONGEST_BOXED_CELL_S,
+        "hasBoxes": has_boxes(grid),
         "frames": packed(grid.frames[grid.starts].astype(np.float64)),
         "edges": packed(grid.edges.astype(np.float64)),
         "labels": labels,
@@ -55,6 +56,20 @@ def page_data(
         "themes": {name: theme.tones() for name, theme in THEMES.items()},
         "tracks": [_track(track, expressions, units, words) for track in tracks],
     }
+
+
+def has_boxes(grid: Grid) -> bool:
+    """Return whether faces can be outlined: the charts' points follow each other fast enough."""
+    return not grid.has_time or grid.usual_width <= LONGEST_BOXED_CELL_S
+
+
+def covered_span(grid: Grid, provenance: Provenance) -> list[float | None]:
+    """Return from when to when a video was analysed, in seconds; None for its very beginning and its very end."""
+    sampling, duration_s = provenance.sampling, provenance.duration_s
+    is_cut = sampling.end_s is not None and (duration_s is None or sampling.end_s < duration_s)
+    start = float(grid.edges[0]) if sampling.start_s else None
+    end = float(grid.edges[-1]) if is_cut or not provenance.is_complete else None
+    return [start, end]
 
 
 def word_colour(word: str) -> str:
@@ -82,6 +97,7 @@ def _track(
         "id": track.track_id,
         "name": track.name,
         "colour": to_hex(track_rgb(track.track_id)),
+        "means": {column: mean_of(track.rows, column) for column in ("valence", "arousal")},
         "charts": [
             {"name": chart.name, "traces": chart.traces, "layout": chart.layout}
             for chart in charts_of(track, expressions, units)

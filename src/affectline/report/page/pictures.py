@@ -26,6 +26,12 @@ MOST_IMAGES = 400
 LARGE_IMAGES, LARGE_SIDE, SMALL_SIDE = 60, 720, 320
 """Up to so many independent images stand in the page at the larger size."""
 
+REDUCTION, LEAST_SIDE = 0.75, 64
+"""A picture for which there is no room is made smaller by steps, but not so small that nothing can be seen."""
+
+_WORDS_BYTES = 80
+"""What the page's data say of a picture beside its address."""
+
 
 def thumbnails(source: FrameSource, moments: Iterable[Moment]) -> dict[Moment, str]:
     """Return a square JPEG of each moment's face as a `data:` address; a frame that cannot be read is left out."""
@@ -39,18 +45,46 @@ def thumbnails(source: FrameSource, moments: Iterable[Moment]) -> dict[Moment, s
     return found
 
 
-def image_pictures(source: FrameSource, frames: Iterable[int]) -> dict[int, tuple[str, tuple[int, int]]]:
-    """Return of each independent image a reduced JPEG as a `data:` address and its own width and height."""
-    wanted = sorted(set(frames))[:MOST_IMAGES]
+def image_pictures(
+    source: FrameSource, frames: Iterable[int], room_bytes: int
+) -> dict[int, tuple[str, tuple[int, int]]]:
+    """Return of each independent image a reduced JPEG as a `data:` address and its own width and height.
+
+    Images that cannot be read, those after the first `MOST_IMAGES` and those that are too large at any size are left
+    out.
+
+    Args:
+        source: a picture or a folder of them.
+        frames: the indices of the images.
+        room_bytes: for all of them; each may take an equal part of what those before it have left.
+    """
+    wanted = set(sorted(set(frames))[:MOST_IMAGES])
     longest = LARGE_SIDE if len(wanted) <= LARGE_IMAGES else SMALL_SIDE
     found = {}
     for frame in source.frames():
-        if frame.index in wanted and not frame.is_corrupt:
-            height, width = frame.rgb.shape[:2]
-            scale = min(1.0, longest / max(width, height))
-            small = resize(frame.rgb, (max(1, round(width * scale)), max(1, round(height * scale))))
-            found[frame.index] = (jpeg_address(small), (width, height))
+        if frame.index not in wanted:
+            continue
+        room = room_bytes // len(wanted) - _WORDS_BYTES
+        wanted.remove(frame.index)
+        address = None if frame.is_corrupt else _fitting(frame.rgb, longest, room)
+        if address is not None:
+            found[frame.index] = (address, (frame.rgb.shape[1], frame.rgb.shape[0]))
+            room_bytes -= len(address) + _WORDS_BYTES
     return found
+
+
+def _fitting(rgb: UInt8Array, longest: int, most_bytes: int) -> str | None:
+    """Return the address of a picture, made as small as it must be; None if that would be too small."""
+    height, width = rgb.shape[:2]
+    side = min(longest, max(width, height))
+    while True:
+        scale = side / max(width, height)
+        address = jpeg_address(resize(rgb, (max(1, round(width * scale)), max(1, round(height * scale)))))
+        if len(address) <= most_bytes:
+            return address
+        side = round(side * REDUCTION)
+        if side < LEAST_SIDE:
+            return None
 
 
 def cut_face(rgb: UInt8Array, box_xyxy: tuple[float, float, float, float]) -> UInt8Array:

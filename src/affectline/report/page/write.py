@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from affectline.progress import ProgressHook, ignore_progress
 from affectline.provenance import Provenance
 from affectline.report.page import facts
 from affectline.report.page.moments import Moment, moments_per_expression, top_moments
-from affectline.report.page.payload import packed_table, page_data, script_json
+from affectline.report.page.payload import covered_span, has_boxes, packed_table, page_data, script_json
 from affectline.report.page.pictures import image_pictures, thumbnails
 from affectline.report.page.player import MEGABYTE, PREVIEW_NAME, Player, check_belongs, make_player, sequence_rate
 from affectline.report.page.template import render
@@ -36,8 +37,8 @@ MAX_TRACKS = 8
 MAX_CELLS, CELLS_OF_ALL_TRACKS = 6000, 24_000
 """Points of each chart, and of those of all tracks together."""
 
-_SLACK_BYTES = 150_000
-"""For the page's own words, style and script."""
+_SLACK_BYTES = 500_000
+"""For the page's own words, style and script, and the faces beside the names of the tracks."""
 
 
 def require_extra() -> None:
@@ -85,16 +86,18 @@ def write_report(
     content = _read(result)
     source = None if video is None else check_video(Path(video), content.table, content.provenance.size_bytes)
     moments = _moments(content, source)
-    data = page_data(content.tracks, content.grid, content.expressions, content.units)
-    data |= _frames_data(content, source)
+    data = page_data(content.drawn, content.grid, content.expressions, content.units) | _frames_data(content)
     table = packed_table(content.table)
     plotly = _plotly_script() if content.tracks else ""
     taken = sum(map(len, [script_json(data), table or "", plotly, *filter(None, moments.values())])) + _SLACK_BYTES
+    room = max(0.0, MOST_MEGABYTES * MEGABYTE - taken)
     player = None
     if source is not None and source.info.kind in ("video", "sequence"):
-        room = (MOST_MEGABYTES * MEGABYTE - taken) * 3 / 4  # base64 makes four bytes of three
-        player = _player(source, result, int(max(0.0, min(embed_limit_mb * MEGABYTE, room))), on_progress)
+        room *= 3 / 4  # base64 makes four bytes of three
+        player = _player(source, result, int(min(embed_limit_mb * MEGABYTE, room)), on_progress)
         data["size"] = None if player is None else player.size_wh
+    elif source is not None:
+        data["pictures"] = _pictures(source, content.grid, int(room))
     page = render(
         provenance=content.provenance,
         data=script_json(data),
@@ -103,6 +106,7 @@ def write_report(
         player=player,
         lacks_video="size" in data and player is None,
         pictures=bool(data.get("pictures")),
+        note=_note(content, player, data.get("pictures")),
         **_words(content, source, moments, player),
     )
     if player is None or player.name is None:
@@ -142,12 +146,24 @@ def check_video(video: Path, table: pa.Table, size_bytes: int | None) -> FrameSo
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """A result, cut into what the page shows."""
+    """A result, cut into what the page shows.
+
+    Attributes:
+        table: all rows.
+        provenance: how they came about.
+        grid: the cells of the charts.
+        tracks: as the table has them: cards and moments say what was seen.
+        drawn: the same tracks for the charts, in which the rows of a stride are no gaps.
+        left_out: how many tracks with fewer rows there are.
+        expressions: the classes of the expression head.
+        units: the action units.
+    """
 
     table: pa.Table
     provenance: Provenance
     grid: Grid
     tracks: list[Track]
+    drawn: list[Track]
     left_out: int
     expressions: list[Expression]
     units: list[ActionUnit]
@@ -157,9 +173,11 @@ def _read(folder: Path) -> _Content:
     table, provenance = read_result(folder)
     shown = len(split_tracks(table, make_grid(table, 1), MAX_TRACKS)[0])
     grid = make_grid(table, min(MAX_CELLS, CELLS_OF_ALL_TRACKS // max(1, shown)))
-    tracks, left_out = split_tracks(with_strides_seen(table, provenance.stride_s), grid, MAX_TRACKS)
-    tracks.sort(key=lambda track: -len(track.rows))
-    return _Content(table, provenance, grid, tracks, left_out, expressions_in(table), action_units_in(table))
+    tracks, left_out = split_tracks(table, grid, MAX_TRACKS)
+    drawn, _ = split_tracks(with_strides_seen(table, provenance.stride_s), grid, MAX_TRACKS)
+    for same in (tracks, drawn):
+        same.sort(key=lambda track: -len(track.rows))
+    return _Content(table, provenance, grid, tracks, drawn, left_out, expressions_in(table), action_units_in(table))
 
 
 def _moments(content: _Content, source: FrameSource | None) -> dict[tuple[int, Moment], str | None]:
@@ -174,16 +192,29 @@ def _moments(content: _Content, source: FrameSource | None) -> dict[tuple[int, M
     return {key: pictures.get(key[1]) for key in found}
 
 
-def _frames_data(content: _Content, source: FrameSource | None) -> dict[str, Any]:
-    """Return what the script knows of single images: their names, and their pictures where there is a source."""
+def _frames_data(content: _Content) -> dict[str, Any]:
+    """Return what the script knows beside the charts: which part was analysed, and the names of single images."""
     data: dict[str, Any] = {"fileName": f"{_file_stem(content.provenance.input)}-timeline.csv"}
+    data["covers"] = covered_span(content.grid, content.provenance)
     if "source" in content.table.column_names:
         pairs = zip(content.table["frame"].to_pylist(), content.table["source"].to_pylist(), strict=True)
         data["sources"] = dict(pairs)
-    if source is not None and source.info.kind in ("image", "images"):
-        pictures = image_pictures(source, content.grid.frames.tolist())
-        data["pictures"] = {frame: {"src": src, "size": size} for frame, (src, size) in pictures.items()}
     return data
+
+
+def _pictures(source: FrameSource, grid: Grid, room_bytes: int) -> dict[int, dict[str, Any]]:
+    pictures = image_pictures(source, grid.frames.tolist(), room_bytes)
+    return {frame: {"src": src, "size": size} for frame, (src, size) in pictures.items()}
+
+
+def _note(content: _Content, player: Player | None, pictures: Mapping[int, Any] | None) -> str:
+    """Return what the page leaves out, in words."""
+    notes = [facts.reduction_note(content.grid, content.left_out)] if content.tracks else []
+    if content.tracks and player is not None:
+        notes.append(facts.boxes_note(content.grid))
+    if pictures is not None:
+        notes.append(facts.pictures_note(len(pictures), len(content.grid.frames)))
+    return " ".join(filter(None, notes))
 
 
 def _file_stem(name: str) -> str:
@@ -214,12 +245,12 @@ def _words(
         "heads": facts.head_facts(provenance),
         "settings": facts.settings(provenance),
         "smoothing": facts.smoothing_limit(provenance.smoothing, grid.has_time),
-        "note": facts.reduction_note(grid, content.left_out),
         "made": facts.day(provenance),
         "tracks": tracks,
         "left_out": content.left_out,
         "has_time": grid.has_time,
         "is_binned": grid.is_binned,
+        "has_boxes": has_boxes(grid),
         "labels": content.expressions,
         "units": content.units,
         "rows": len(content.table),

@@ -16,6 +16,7 @@ const frames = unpack(data.frames);
 const cells = edges.length - 1;
 const first = edges[0];
 const last = edges[cells];
+const widest = edges.reduce((most, edge, place) => Math.max(most, place ? edge - edges[place - 1] : 0), 0);
 
 /** Columns of a track as typed arrays, unpacked when the track is first shown. */
 function columnsOf(track) {
@@ -32,10 +33,11 @@ function theme() {
   return isDark ? "dark" : "light";
 }
 
-/** Puts columns ($name) and tones (@name) into a part of a figure. */
+/** Puts columns ($name, or =name with each value twice) and tones (@name) into a part of a figure. */
 function resolved(value, columns, tones) {
   if (typeof value === "string") {
     if (value[0] === "$") return columns[value.slice(1)];
+    if (value[0] === "=") return twice(columns[value.slice(1)]);
     if (value[0] === "@") return tones[value.slice(1)];
     return value;
   }
@@ -44,6 +46,12 @@ function resolved(value, columns, tones) {
     return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, resolved(part, columns, tones)]));
   }
   return value;
+}
+
+function twice(values) {
+  const both = new values.constructor(2 * values.length);
+  values.forEach((value, place) => both.fill(value, 2 * place, 2 * place + 2));
+  return both;
 }
 
 /** The cell that holds a time in seconds, or the cell of an image's index. */
@@ -56,6 +64,12 @@ function cellAt(time) {
     else high = middle - 1;
   }
   return low;
+}
+
+/** Whether the picture at a time was looked at; without a first or last time the video's own beginning or end counts. */
+function isCovered(time) {
+  const [from, to] = data.covers;
+  return (from === null || time >= from - 1e-6) && (to === null || time < to);
 }
 
 function startOf(cell) {
@@ -94,8 +108,12 @@ class Charts {
     for (const chart of track.charts) {
       const div = $(chart.name).querySelector(".gd");
       const layout = resolved(chart.layout, columns, tones);
-      if (chart.name !== "plane") layout.xaxis.range = this.view.map(onAxis);
       this.margins[chart.name] = layout.margin;
+      if (chart.name !== "plane") {
+        layout.xaxis.range = this.view.map(onAxis);
+        layout.hoverdistance = this.reach(chart.name);
+        layout.xaxis.nticks = Math.min(layout.xaxis.nticks, Math.floor(this.widthOf(chart.name) / 66));
+      }
       Plotly.react(div, resolved(chart.traces, columns, tones), layout, { displayModeBar: false, responsive: true });
       $(chart.name).setAttribute("aria-label", describe(chart.name, track));
     }
@@ -110,8 +128,21 @@ class Charts {
     this.view = [start, start + span];
     for (const chart of this.track.charts) {
       if (chart.name === "plane") continue;
-      Plotly.relayout($(chart.name).querySelector(".gd"), { "xaxis.range": this.view.map(onAxis) });
+      const change = { "xaxis.range": this.view.map(onAxis), hoverdistance: this.reach(chart.name) };
+      Plotly.relayout($(chart.name).querySelector(".gd"), change);
     }
+  }
+
+  /** From how many pixels the pointer finds a value: from anywhere in the widest cell, but not from far into a gap. */
+  reach(name) {
+    const scale = this.widthOf(name) / (this.view[1] - this.view[0]);
+    return Math.max(20, Math.ceil((widest / 2) * scale));
+  }
+
+  /** The width of what a chart shows, in pixels. */
+  widthOf(name) {
+    const { l, r } = this.margins[name];
+    return $(name).clientWidth - l - r;
   }
 
   zoom(factor, time) {
@@ -125,10 +156,10 @@ class Charts {
     for (const name of OVER_TIME) {
       const plot = $(name);
       if (!plot) continue;
-      const { l, r } = this.margins[name];
+      const { l } = this.margins[name];
       const cursor = plot.querySelector(".cursor");
-      const width = plot.clientWidth - l - r;
-      cursor.hidden = share < -0.001 || share > 1.001;
+      const width = this.widthOf(name);
+      cursor.hidden = !isCovered(time) || share < -0.001 || share > 1.001;
       cursor.style.left = `${l + share * width}px`;
       // An image is a column of its own, and the cursor a frame around it.
       if (!data.hasTime) cursor.style.width = `${Math.max(4, (width * (last - first)) / cells / (this.view[1] - this.view[0]))}px`;
@@ -137,7 +168,7 @@ class Charts {
     const cell = cellAt(time);
     const dot = $("plane").querySelector(".dot-cursor");
     const [x, y] = this.inPlane(columns.valence[cell], columns.arousal[cell]);
-    dot.hidden = !Number.isFinite(x + y);
+    dot.hidden = !isCovered(time) || !Number.isFinite(x + y);
     if (!dot.hidden) {
       dot.style.left = `${x}px`;
       dot.style.top = `${y}px`;
@@ -183,11 +214,12 @@ class Charts {
 
 function describe(name, track) {
   const columns = columnsOf(track);
+  const known = (column) => Array.from(columns[column]).filter(Number.isFinite);
   const range = (column) => {
-    const known = Array.from(columns[column]).filter(Number.isFinite);
-    if (!known.length) return `${column} has no value`;
-    const mean = known.reduce((sum, value) => sum + value, 0) / known.length;
-    return `${column} from ${signed(Math.min(...known))} to ${signed(Math.max(...known))}, mean ${signed(mean)}`;
+    if (track.means[column] === null) return `${column} has no value`;
+    const [low, high] = data.isBinned ? [`${column}_low`, `${column}_high`] : [column, column];
+    const [least, most] = [Math.min(...known(low)), Math.max(...known(high))];
+    return `${column} from ${signed(least)} to ${signed(most)}, mean ${signed(track.means[column])}`;
   };
   const over = data.hasTime ? "over time" : "by image";
   if (name === "affect") return `Chart of ${track.name} ${over}: ${range("valence")}; ${range("arousal")}.`;

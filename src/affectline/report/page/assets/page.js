@@ -2,6 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const INTO_FRAME = 0.001; // seconds: a time rounded down would show the frame before
+const NOWHERE = -1; // the cell of a time that was not analysed: no column has a value there
 const video = $("video");
 const picture = $("picture");
 
@@ -28,20 +29,21 @@ class Page {
 
   /** Shows a time everywhere; the video is left alone. */
   show(time) {
-    this.time = Math.min(last, Math.max(first, time));
+    this.isCovered = isCovered(time);
+    this.time = this.isCovered ? Math.min(last, Math.max(first, time)) : time;
     if (!data.hasTime) this.time = startOf(cellAt(this.time));
     const [from, to] = this.charts.view;
-    if (this.time < from || this.time > to) {
+    if (this.isCovered && (this.time < from || this.time > to)) {
       this.charts.show(this.time - 0.1 * (to - from), this.time + 0.9 * (to - from));
       this.showView();
     }
     this.charts.moveTo(this.time);
-    this.read(cellAt(this.time));
+    this.read(this.isCovered ? cellAt(this.time) : NOWHERE);
   }
 
-  /** Goes to a time, and the video with it. */
+  /** Goes to a time that was analysed, and the video with it. */
   seek(time) {
-    this.show(time);
+    this.show(Math.max(first, Math.min(time, last - 2 * INTO_FRAME)));
     if (!video) return;
     this.wanted = this.time;
     if (!video.seeking) video.currentTime = this.wanted + INTO_FRAME;
@@ -51,11 +53,14 @@ class Page {
     const columns = columnsOf(this.track);
     const word = data.words[columns.winner[cell]];
     const tag = $("now-word");
-    tag.textContent = word ? word.word : "no face";
+    tag.textContent = word ? word.word : this.isCovered ? "no face" : "not analysed";
     tag.style.background = word ? word.colour : "transparent";
     tag.style.color = word ? word.ink : "inherit";
-    const status = data.statuses[columns.state[cell]];
-    $("now-status").textContent = { observed: "", no_face: "" }[status] ?? status.replace("_", " ");
+    const status = data.statuses[columns.state[cell]] ?? "no_face";
+    const said = { observed: "", no_face: "" }[status] ?? status.replace("_", " ");
+    $("now-status").textContent = this.isCovered ? said : `analysed: ${clock(first)} – ${clock(last)}`;
+    const told = this.isCovered ? "" : `This part was not analysed; what was goes from ${clock(first)} to ${clock(last)}.`;
+    if ($("told").textContent !== told) $("told").textContent = told; // once: it is read aloud
     $("now-valence").textContent = signed(columns.valence[cell]);
     $("now-arousal").textContent = signed(columns.arousal[cell]);
     this.bars.forEach(([label, rect, text]) => {
@@ -65,8 +70,8 @@ class Page {
     });
     $("now-units").textContent = strongest(columns, cell);
     const place = $("slider");
-    place.value = this.time;
-    const name = data.sources ? data.sources[frames[cell]] : "";
+    place.value = cellAt(this.time);
+    const name = nameOf(cell);
     $("clock").textContent = data.hasTime ? clock(this.time) : `${cell + 1} of ${cells}`;
     place.setAttribute("aria-valuetext", `${data.hasTime ? clock(this.time) : name || cell + 1}, ${tag.textContent}`);
     if (picture) showPicture(frames[cell], name);
@@ -74,7 +79,7 @@ class Page {
   }
 
   outline(cell) {
-    const shown = data.hasBoxes && $("show-boxes").checked;
+    const shown = data.hasBoxes && $("show-boxes").checked && !(picture && picture.hidden);
     const boxes = shown ? data.tracks.map((track) => boxOf(track, cell, track === this.track)) : [];
     $("boxes").replaceChildren(...boxes.filter(Boolean));
   }
@@ -104,8 +109,9 @@ class Page {
     $("zoom-out").addEventListener("click", () => this.zoom(2, this.time));
     $("zoom-all").addEventListener("click", () => this.showWhole());
     const slider = $("slider");
-    Object.assign(slider, { min: startOf(0), max: startOf(cells - 1), step: (last - first) / cells });
-    slider.addEventListener("input", () => this.seek(Number(slider.value)));
+    // It counts cells: where times are uneven, no step of time would reach each of them.
+    Object.assign(slider, { min: 0, max: cells - 1, step: 1 });
+    slider.addEventListener("input", () => this.seek(startOf(Number(slider.value))));
     for (const button of document.querySelectorAll(".moment")) {
       button.addEventListener("click", () => {
         this.seek(Number(button.dataset.at));
@@ -196,13 +202,32 @@ function boxOf(track, cell, isSelected) {
   return rect;
 }
 
+function nameOf(cell) {
+  return (data.sources && data.sources[frames[cell]]) || "";
+}
+
 function showPicture(frame, name) {
   const shown = data.pictures[frame];
   picture.hidden = !shown;
+  $("missing").hidden = Boolean(shown);
   if (!shown) return;
   if (picture.getAttribute("src") !== shown.src) picture.src = shown.src;
   picture.alt = name ? `The image ${name}` : "The analysed image";
   $("boxes").setAttribute("viewBox", `0 0 ${shown.size[0]} ${shown.size[1]}`);
+}
+
+/** Without a face there are no charts: the slider then goes through the pictures alone. */
+function leafThrough() {
+  const slider = $("slider");
+  const turn = () => {
+    const place = Number(slider.value);
+    showPicture(frames[place], nameOf(place));
+    $("clock").textContent = `${place + 1} of ${cells}`;
+    slider.setAttribute("aria-valuetext", nameOf(place) || String(place + 1));
+  };
+  Object.assign(slider, { min: 0, max: cells - 1, step: 1, value: 0 });
+  slider.addEventListener("input", turn);
+  turn();
 }
 
 function loadVideo() {
@@ -221,12 +246,24 @@ function loadVideo() {
   video.height = data.size[1];
 }
 
+/** Goes to the first picture that was analysed, which need not be the video's first. */
+function beginVideo() {
+  const begin = () => {
+    if (page) page.seek(page.time);
+    else video.currentTime = first + INTO_FRAME;
+  };
+  if (video.readyState >= HTMLMediaElement.HAVE_METADATA) begin();
+  else video.addEventListener("loadedmetadata", begin, { once: true });
+}
+
 function nameTheme() {
   $("theme").querySelector("span").textContent = theme() === "dark" ? "Light" : "Dark";
 }
 
 if (video) loadVideo();
 const page = data.tracks.length ? new Page() : null;
+if (video) beginVideo();
+if (picture && !page) leafThrough();
 nameTheme();
 $("theme").setAttribute("aria-label", "Change between light and dark");
 $("theme").addEventListener("click", () => {
