@@ -1,29 +1,25 @@
-"""The page in a real browser: uploads, the report, live mode with a fake camera, keyboard, contrast, no network."""
+"""The page in a real browser: uploads, the report, a service that is gone, keyboard, contrast, no network."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from service_process import ServiceProcess
 
-from browser import CHROMIUM, PHONE, QUIET, WIDE, Visit, Visitor, visited, visitor
+from browser import LOADS_MS, PHONE, WIDE, Visit, Visitor, visited
 from conftest import TOKEN
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Page, Route
 
-
-@pytest.fixture(scope="module")
-def camera_browser(chromium: Browser, camera_file: Path) -> Iterator[Browser]:
-    """A Chromium whose camera shows the demo clip."""
-    camera = ("--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={camera_file}")
-    started = chromium.browser_type.launch(executable_path=CHROMIUM, args=[*QUIET, *camera])
-    yield started
-    started.close()
+LIST = re.compile(r"/v1/analyses\?")
+ANALYSES = re.compile(r"/v1/analyses(/|$)")
+UNANSWERED = "The service does not answer. Is it still running?"
 
 
 def check(visit: Visit, service: ServiceProcess) -> None:
@@ -116,6 +112,136 @@ def test_an_upload_that_is_cancelled_is_not_taken_in(visit: Visitor, service: Se
     assert after == before
 
 
+def wait_until(page: Page, is_so: Callable[[], bool]) -> None:
+    """Wait for something that this process hears from the browser."""
+    for _ in range(LOADS_MS // 20):
+        if is_so():
+            return
+        page.wait_for_timeout(20)
+    raise AssertionError
+
+
+def keep_waiting(route: Route) -> None:
+    """A service that takes the request and says nothing."""
+
+
+@pytest.mark.parametrize("taken_in", ["before", "afterwards"])
+def test_what_is_taken_in_although_it_was_cancelled_is_shown(
+    visit: Visitor, service: ServiceProcess, empty_clip: Path, taken_in: str
+) -> None:
+    page = visit(service.url).page
+    page.clock.install()
+    page.reload()
+    page.get_by_text("Up to 8 MB and 30 s each").wait_for()
+    # The service has the upload, and the answer that says so never comes.
+    page.route(ANALYSES, keep_waiting)
+    page.set_input_files("#files", {"name": "late.mp4", "mimeType": "video/mp4", "buffer": empty_clip.read_bytes()})
+    cancel = page.locator("li.card:not([data-id])", has_text="late.mp4").get_by_role("button", name="Cancel")
+    page.clock.pause_at(time.time() + 60)  # from here on the list is not asked for by and by
+    if taken_in == "before":
+        taken = service.upload(empty_clip, "late.mp4").json()["id"]
+        with page.expect_request(LIST, timeout=10_000):
+            cancel.click()
+    else:
+        cancel.click()
+        taken = service.upload(empty_clip, "late.mp4").json()["id"]
+        with page.expect_request(LIST, timeout=10_000):
+            page.clock.fast_forward(4000)
+    page.locator(f"[data-id='{taken}']").wait_for()
+    assert page.locator("li.card:not([data-id])").count() == 0
+    service.wait(taken)
+
+
+def test_the_focus_stays_on_the_page_when_a_card_leaves(
+    visit: Visitor, service: ServiceProcess, empty_clip: Path
+) -> None:
+    watched = visit(service.url)
+    page = watched.page
+    page.get_by_text("Up to 8 MB and 30 s each").wait_for()
+    page.set_input_files("#files", {"name": "notes.mp4", "mimeType": "video/mp4", "buffer": b"no video " * 100})
+    page.get_by_role("button", name="Dismiss notes.mp4").press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+
+    held: list[Route] = []
+    page.route(ANALYSES, lambda route: held.append(route))  # noqa: PLW0108 - Playwright refuses builtins
+    card = page.locator("li.card:not([data-id])")
+    for ends in ("by hand", "by itself"):
+        page.set_input_files("#files", empty_clip)
+        card.get_by_role("button", name="Cancel").focus()
+        if ends == "by hand":
+            page.keyboard.press("Enter")
+        else:
+            wait_until(page, lambda: len(held) == 2)
+            held[1].continue_()
+            card.wait_for(state="detached")
+        assert page.evaluate("document.activeElement.id") == "content", ends
+
+
+SAID = """() => {
+  window.said = [];
+  const status = document.getElementById("announce");
+  new MutationObserver(() => said.push(status.textContent)).observe(status, { childList: true });
+}"""
+
+
+def troubles_told(page: Page) -> list[str]:
+    return [text for text in page.evaluate("said") if UNANSWERED in text]
+
+
+@pytest.mark.parametrize(("scheme", "size"), [("light", WIDE), ("dark", PHONE)])
+def test_a_service_that_is_gone_is_seen_and_told_once(
+    visit: Visitor, service: ServiceProcess, empty_clip: Path, scheme: str, size: tuple[int, int]
+) -> None:
+    service.wait(service.upload(empty_clip, "kept.mp4").json()["id"])
+    watched = visit(service.url, size, scheme)
+    page = watched.page
+    page.clock.install()
+    page.reload()
+    page.get_by_text("Up to 8 MB and 30 s each").wait_for()
+    page.get_by_role("button", name="Delete kept.mp4").first.wait_for()
+    trouble = page.locator("#trouble")
+    assert trouble.is_hidden()
+    page.evaluate(SAID)
+
+    page.route(re.compile("/v1/analyses"), lambda route: route.abort())
+    page.clock.fast_forward(15_000)
+    page.get_by_text(UNANSWERED).first.wait_for()
+    assert trouble.inner_text() == UNANSWERED
+    with page.expect_request(LIST):
+        page.clock.fast_forward(3000)
+    assert troubles_told(page) == [UNANSWERED]
+
+    # The line is also there for somebody far down in a long list, and says what became of the click.
+    page.get_by_role("button", name="Delete kept.mp4").first.click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_text(f"kept.mp4 was not deleted. {UNANSWERED}").first.wait_for()
+    page.evaluate("document.getElementById('list').style.paddingBottom = '3000px'")
+    page.mouse.wheel(0, 2000)
+    watched.wait_until("scrollY > 1000")
+    assert trouble.evaluate("line => line.getBoundingClientRect().top") >= 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert watched.accessibility_faults() == []
+    assert trouble.get_attribute("role") is None
+
+    page.unroute(re.compile("/v1/analyses"))
+    page.clock.fast_forward(8000)
+    page.clock.fast_forward(15_000)
+    trouble.wait_for(state="hidden")
+    assert troubles_told(page)[:2] == [UNANSWERED, f"kept.mp4 was not deleted. {UNANSWERED}"]
+
+
+def test_a_service_that_keeps_silent_is_seen(visit: Visitor, service: ServiceProcess) -> None:
+    page = visit(service.url).page
+    page.add_init_script(
+        "const wait = AbortSignal.timeout; AbortSignal.timeout = (ms) => wait.call(AbortSignal, ms / 60);"
+    )
+    page.route(LIST, keep_waiting)
+    page.reload()
+    page.locator("#trouble", has_text=UNANSWERED).wait_for()
+    page.unroute(LIST)
+    page.locator("#trouble").wait_for(state="hidden")
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(0.2, "1 s"), (59.7, "1 min"), (119.7, "2 min"), (125, "2 min 5 s"), (3599.6, "1 h 0 min"), (7322, "2 h 2 min")],
@@ -123,57 +249,6 @@ def test_an_upload_that_is_cancelled_is_not_taken_in(visit: Visitor, service: Se
 def test_durations(visit: Visitor, service: ServiceProcess, seconds: float, words: str) -> None:
     page = visit(service.url).page
     assert page.evaluate(f"import('/static/words.js').then(({{duration}}) => duration({seconds}))") == words
-
-
-def test_live_mode_with_a_camera(camera_browser: Browser, service: ServiceProcess) -> None:
-    with visitor(camera_browser) as visit:
-        watched = visit(f"{service.url}/#live", permissions=["camera"])
-        show_the_camera(watched)
-        check(watched, service)
-
-
-def show_the_camera(watched: Visit) -> None:
-    page = watched.page
-    page.get_by_role("checkbox", name="Action units").check()
-    page.get_by_role("button", name="Start the camera").click()
-    watched.wait_until("Number(document.getElementById('stage').dataset.answers) >= 5")
-    watched.wait_until("document.getElementById('faces').textContent === '1'")
-    watched.wait_until("document.getElementById('delay').textContent !== '\\u2013'")
-    bars = page.locator("#expressions li")
-    assert bars.count() == 8
-    assert page.locator("#unit-bars li").count() == 12
-    shares = [int(text.removesuffix("%")) for text in page.locator("#expressions .value").all_inner_texts()]
-    assert 96 <= sum(shares) <= 104
-    assert re.search(
-        r"now valence [+\u2212]\d\.\d\d, arousal", str(page.locator("#rolling").get_attribute("aria-label"))
-    )
-    painted = "c => new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer).some(Boolean)"
-    assert page.locator("#overlay").evaluate(painted)
-    assert page.locator("#rolling").evaluate(painted)
-    assert watched.accessibility_faults() == []
-    page.get_by_role("button", name="Stop the camera").click()
-    page.get_by_text("The camera is off.").first.wait_for()
-    assert page.locator("#camera").evaluate("video => video.srcObject") is None
-
-
-FOLLOWING = """async () => {
-  const { Followed } = await import("/static/followed.js");
-  const face = (track_id, left, side, status = "observed") => ({ track_id, status, box: [left, 0, left + side, side] });
-  const small = face(1, 300, 40), large = face(2, 0, 80), poor = face(3, 100, 200, "low_quality");
-  const followed = new Followed();
-  const track = (faces, ms) => followed.among(faces, ms)?.track_id ?? null;
-  const seen = [track([small, large, poor], 0), track([small, poor], 900), track([small, poor], 1100)];
-  seen.push(track([small, { ...large, box: [0, 0, 500, 500] }], 1200));
-  followed.next([small, large]);
-  seen.push(track([small, large], 1300));
-  followed.next([small, large]);
-  return [...seen, track([small, large], 1400), track([], 1500), track([poor], 9000)];
-}"""
-
-
-def test_curves_follow_one_face(visit: Visitor, service: ServiceProcess) -> None:
-    # The largest good one, through a short absence; the next one when it has left; and whom the button says.
-    assert visit(service.url).page.evaluate(FOLLOWING) == [2, None, 1, 1, 2, 1, None, 3]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,10 +1,12 @@
 // The list of analyses: asked for again and again while something is going on.
 import { ask } from "./api.js";
-import { fillCard, makeCard } from "./card.js";
-import { announce } from "./words.js";
+import { fillCard, makeCard, takeAway } from "./card.js";
+import { announce, tellTrouble } from "./words.js";
 
 const BUSY_MS = 700;
 const IDLE_MS = 15000;
+const AGAIN_MS = 3000; // after a failure
+const TOLD_MS = 8000;
 const PAGE = 50;
 const MOST_AT_ONCE = 200;
 
@@ -35,15 +37,16 @@ export function startAnalyses() {
 
 async function refresh() {
   clearTimeout(timer);
-  let isBusy = false;
+  let pauseMs = AGAIN_MS;
   try {
     const analyses = await newest(limit);
-    isBusy = analyses.some(({ state }) => state === "queued" || state === "running");
+    pauseMs = analyses.some(({ state }) => state === "queued" || state === "running") ? BUSY_MS : IDLE_MS;
     draw(analyses);
+    tellTrouble("");
   } catch (problem) {
-    announce(problem.message);
+    tellTrouble(problem.message);
   }
-  timer = setTimeout(refresh, isBusy ? BUSY_MS : IDLE_MS);
+  timer = setTimeout(refresh, pauseMs);
 }
 
 /** The newest analyses; the service gives so many at a time. */
@@ -63,7 +66,7 @@ function draw(analyses) {
   const known = new Set(analyses.map(({ id }) => id));
   for (const [id, card] of cards) {
     if (!known.has(id)) {
-      card.remove();
+      takeAway(card);
       cards.delete(id);
       states.delete(id);
     }
@@ -118,7 +121,7 @@ function confirmDelete(analysis) {
       await ask(`/v1/analyses/${analysis.id}`, { method: "DELETE" });
       announce(`${analysis.name} is deleted`);
     } catch (problem) {
-      announce(problem.message);
+      tellTrouble(`${analysis.name} was not deleted. ${problem.message}`, TOLD_MS);
     }
     document.getElementById("content").focus({ preventScroll: true });
     refresh();

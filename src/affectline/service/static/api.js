@@ -1,5 +1,7 @@
 // Talking to the service.
 
+const PATIENCE_MS = 30000;
+
 /** An answer above 399: its `message` is the sentence for people. */
 export class Problem extends Error {
   constructor(status, detail, retryAfterS) {
@@ -13,7 +15,7 @@ export class Problem extends Error {
 export async function ask(path, options = {}) {
   let answer;
   try {
-    answer = await fetch(path, options);
+    answer = await fetch(path, { signal: AbortSignal.timeout(PATIENCE_MS), ...options });
   } catch {
     throw new Problem(0, "The service does not answer. Is it still running?");
   }

@@ -23,6 +23,13 @@ export function setWork(card, text, share = WAITS) {
   else bar.value = share;
 }
 
+/** Remove a card; the focus, if it was there, goes to the content and not to nowhere. */
+export function takeAway(card) {
+  const hadFocus = card.contains(document.activeElement);
+  card.remove();
+  if (hadFocus) document.getElementById("content").focus({ preventScroll: true });
+}
+
 export function fillCard(card, analysis) {
   const { upload, result } = analysis;
   const facts = [upload.duration_s === null ? "picture" : duration(upload.duration_s), `${upload.width} × ${upload.height}`];

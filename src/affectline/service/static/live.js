@@ -2,12 +2,14 @@
 import { RollingChart } from "./chart.js";
 import { Followed } from "./followed.js";
 import { clearFaces, drawFaces } from "./overlay.js";
-import { announce, percent, signed } from "./words.js";
+import { announce, percent, sentence, signed } from "./words.js";
 
 const LONG_SIDE = 640;
 const QUALITY = 0.8;
 const REMEMBERED = 120;
 const TELL_MS = 400;
+const SILENT_MS = 5000; // faces of so long ago are no faces of now
+const GONE_MS = 21000; // the service gives the analysis of a frame 20 s, and then says so itself
 const LATE_MS = 150; // boxes that are later than this would not lie on the face: the picture they belong to is shown
 
 const element = (id) => document.getElementById(id);
@@ -31,25 +33,35 @@ export function startLive() {
 
 export function stopCamera(reason = "The camera is off.") {
   if (!session) return;
-  const { socket, stream } = session;
+  const { socket, stream, timer } = session;
   session = null;
+  clearTimeout(timer);
   socket?.close();
   for (const track of stream?.getTracks() ?? []) track.stop();
   element("camera").srcObject = null;
-  clearFaces(element("overlay"));
+  clearFigures();
   element("start").textContent = "Start the camera";
   element("stage").classList.remove("is-on");
-  element("next-face").hidden = true;
   say(reason);
 }
 
+/** Take away all that is said of now. */
+function clearFigures() {
+  clearFaces(element("overlay"));
+  element("next-face").hidden = true;
+  for (const figure of ["rate", "delay", "delay-95", "faces", "valence", "arousal"]) element(figure).textContent = "–";
+  for (const bars of ["expressions", "unit-bars"]) element(bars).replaceChildren();
+  element("rolling").setAttribute("aria-label", "Valence and arousal of the last 20 seconds");
+}
+
 function say(text) {
+  if (element("stage-text").textContent === text) return;
   element("stage-text").textContent = text;
   if (text) announce(text);
 }
 
 async function start() {
-  const own = (session = { socket: null, stream: null, answers: [], faces: [], followed: new Followed(), sentMs: 0, toldMs: 0 });
+  const own = (session = { socket: null, stream: null, timer: null, problem: "", answers: [], faces: [], followed: new Followed(), sentMs: 0, toldMs: 0 });
   element("start").textContent = "Stop the camera";
   element("panel-units").hidden = !element("units").checked;
   chart.clear();
@@ -76,15 +88,17 @@ function connect(own) {
   own.socket = socket;
   socket.onmessage = (event) => session === own && take(own, JSON.parse(event.data));
   socket.onclose = (event) => {
-    if (session === own) stopCamera(event.reason ? `The service has ended this: ${event.reason}.` : "The connection to the service is gone.");
+    if (session !== own) return;
+    stopCamera(own.problem || (event.reason ? `The service has ended this: ${event.reason}.` : "The connection to the service is gone."));
   };
 }
 
 function take(own, message) {
   const nowMs = performance.now();
-  if (message.type === "ready") say("");
-  else own.answers.push({ nowMs, delayMs: nowMs - own.sentMs });
-  if (message.type === "problem") say(message.detail);
+  clearTimeout(own.timer);
+  own.problem = message.type === "problem" ? sentence(message.detail) : ""; // also what is said if the connection is closed next
+  say(own.problem);
+  if (message.type !== "ready") own.answers.push({ nowMs, delayMs: nowMs - own.sentMs });
   if (message.type === "faces") show(own, message, nowMs);
   nextFrame(own);
 }
@@ -102,10 +116,22 @@ function sendFrame(own, camera) {
   picture.width = Math.round(camera.videoWidth * scale);
   picture.height = Math.round(camera.videoHeight * scale);
   own.sentMs = performance.now();
+  watch(own);
   picture.getContext("2d").drawImage(camera, 0, 0, picture.width, picture.height);
   picture.toBlob((blob) => {
     if (session === own && blob && own.socket.readyState === WebSocket.OPEN) own.socket.send(blob);
   }, "image/jpeg", QUALITY);
+}
+
+/** Notice that no answer comes to the frame that is sent. */
+function watch(own) {
+  clearTimeout(own.timer);
+  own.timer = setTimeout(() => {
+    own.faces = [];
+    clearFigures();
+    say("The service does not answer.");
+    own.timer = setTimeout(() => stopCamera("The service does not answer. The camera is off."), GONE_MS - SILENT_MS);
+  }, SILENT_MS);
 }
 
 function show(own, message, nowMs) {

@@ -1,9 +1,10 @@
 // Files that were dropped or chosen go to the service one after the other.
-import { makeCard, setWork } from "./card.js";
+import { makeCard, setWork, takeAway } from "./card.js";
 import { ask, upload } from "./api.js";
-import { announce, duration, percent, size } from "./words.js";
+import { announce, duration, percent, size, tellTrouble } from "./words.js";
 
 const QUEUE_FULL = 429;
+const LOOKED_AT_MS = 4000; // the service looks at most files for no longer
 const waiting = [];
 let limits = null;
 let isSending = false;
@@ -35,7 +36,7 @@ async function tellLimits() {
   try {
     limits = (await ask("/v1/schema")).limits;
   } catch (problem) {
-    announce(problem.message);
+    tellTrouble(problem.message);
     return;
   }
   const kept = limits.keep_hours
@@ -56,7 +57,7 @@ function take(files, refresh) {
     const item = { file, card, stop: new AbortController() };
     button.addEventListener("click", () => {
       item.stop.abort();
-      card.remove();
+      takeAway(card);
       announce(`${file.name} was left out`);
     });
     list.prepend(card);
@@ -86,16 +87,22 @@ async function sendOne(item, refresh) {
       const progress = (share) => setWork(card, share < 1 ? `${percent(share)} sent` : "is looked at", share < 1 ? share : null);
       const { id } = await upload(file, progress, signal);
       if (signal.aborted) await ask(`/v1/analyses/${id}`, { method: "DELETE" }); // it was taken in just before
-      card.remove();
+      takeAway(card);
       await refresh();
       return undefined;
     } catch (problem) {
-      if (signal.aborted) return undefined;
+      if (signal.aborted) return lookAgain(refresh);
       if (problem.status !== QUEUE_FULL) return fail(card, file, problem.message);
       await pause(card, problem.retryAfterS, signal);
     }
   }
   return undefined;
+}
+
+/** When all bytes have been sent, an upload may be taken in although it is cancelled: then the list shows it. */
+function lookAgain(refresh) {
+  setTimeout(refresh, LOOKED_AT_MS);
+  return refresh();
 }
 
 async function pause(card, seconds, signal) {

@@ -1,4 +1,4 @@
-// Numbers in words, and what a screen reader is told.
+// Numbers in words, and what people are told.
 
 export function size(bytes) {
   const megabytes = bytes / 1e6;
@@ -29,6 +29,25 @@ export function percent(share) {
   return `${Math.round(100 * share)} %`;
 }
 
+/** Return what the service says, which may be a part of a sentence, as a sentence. */
+export function sentence(text) {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? "" : "."}`;
+}
+
 export function announce(text) {
   document.getElementById("announce").textContent = text;
+}
+
+let heldUntilMs = 0;
+
+/** Show above the list what is wrong, and tell a screen reader once, however often it is found; "" where all is well.
+ * Nothing takes its place for `heldMs`, so that what became of a click can be read. */
+export function tellTrouble(text, heldMs = 0) {
+  const line = document.getElementById("trouble");
+  const nowMs = performance.now();
+  if (!heldMs && (nowMs < heldUntilMs || line.textContent === text)) return;
+  heldUntilMs = nowMs + heldMs;
+  line.textContent = text;
+  line.hidden = !text;
+  if (text) announce(text);
 }
