@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import time
 from pathlib import Path
 
@@ -125,6 +127,25 @@ class TestToken:
         assert (missing.status_code, missing.json()["code"]) == (403, "no_origin")
         assert locked_service.client.delete(f"{LIST}/x", headers=cookie | own).status_code == 404
 
+    def test_who_has_a_cookie_of_yesterday_can_log_out_and_a_foreign_page_cannot_do_it(
+        self, locked_service: ServiceProcess
+    ) -> None:
+        old = {"Cookie": f"{COOKIE}=1.x"}
+        out = locked_service.client.post("/logout", headers={**old, "Origin": locked_service.url})
+        assert (out.status_code, out.headers["location"]) == (303, "/")
+        assert "max-age=0" in out.headers["set-cookie"].lower()
+        foreign = locked_service.client.post("/logout", headers={**old, "Origin": "https://evil.example"})
+        assert (foreign.status_code, foreign.json()["code"]) == (403, "other_origin")
+
+    def test_a_login_that_is_broken_off_breaks_nothing(self, locked_service: ServiceProcess) -> None:
+        host, port = locked_service.address.split(":")
+        head = f"POST /login HTTP/1.1\r\nHost: {host}\r\nContent-Length: 50\r\n\r\ntoken=a"
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(head.encode())
+            time.sleep(0.1)
+        assert locked_service.will_log("POST /login 400")
+        assert "Traceback" not in locked_service.log.read_text()
+
     def test_the_socket_takes_it_as_a_subprotocol_or_a_cookie(self, locked_service: ServiceProcess) -> None:
         address = f"ws://{locked_service.address}/v1/live"
         for options in ({}, {"subprotocols": ["affectline.v1", "affectline.token.wrong"]}):
@@ -140,6 +161,19 @@ class TestToken:
         with connect(address, additional_headers=cookie, origin=locked_service.url) as socket:  # type: ignore[arg-type]
             assert socket.response is not None
             assert socket.response.status_code == 101
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/", "/v1/analyses", "/static/live.js"])
+def test_a_socket_to_where_there_is_none_gets_a_problem(service: ServiceProcess, path: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        connect(f"ws://{service.address}{path}")
+    answer = refused.value.response
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert json.loads(answer.body)["code"] == "not_found"
+    assert service.will_log("WS none 404")
+    assert "WS none 500" not in service.log.read_text()
 
 
 def test_cookies_are_ours_and_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import sqlite3
+import sys
 import time
-from collections.abc import Iterator
+from asyncio.subprocess import PIPE
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http import HTTPStatus
@@ -14,11 +17,15 @@ from pathlib import Path
 import pytest
 from service_process import ServiceProcess
 
-from affectline.service.job_queue import MOST_ATTEMPTS, JobQueue
+from affectline.service.child import Child
+from affectline.service.disk_space import needs_space
+from affectline.service.job_queue import MOST_ATTEMPTS, JobQueue, follow
 from affectline.service.job_store import Job, JobState, JobStore
 from affectline.service.probe import Probed
 from affectline.service.problems import ProblemError
+from affectline.service.progress import Progress
 from affectline.service.settings import AnalysisChoice, ServiceSettings
+from affectline.service.stopping import Stopping
 from affectline.service.worker import Outcome
 
 UPLOADS, PLACES = 12, 3
@@ -93,12 +100,42 @@ def test_a_file_that_takes_the_service_down_is_given_up(store: JobStore, queue: 
     assert ended.outcome.problem == "the service was stopped 3 times while it worked on this file"
 
 
+def test_a_job_without_its_upload_fails_with_the_reason(store: JobStore, queue: JobQueue) -> None:
+    store.add(job("lost"))
+    queue.folder("lost").make()
+
+    async def work() -> None:
+        worker = asyncio.create_task(queue.run())
+        while not store.count(JobState.FAILED):
+            await asyncio.sleep(0.01)
+        worker.cancel()
+
+    asyncio.run(asyncio.wait_for(work(), 20))
+    ended = store.get("lost")
+    assert ended is not None
+    assert ended.outcome == Outcome(problem="the upload is gone from the folder of the service")
+
+
+@pytest.mark.parametrize("said", ["nothing", "5", '{"outcome": 5}', '{"outcome": {"frames": "many"}}', ""])
+def test_a_worker_that_says_what_cannot_be_understood_has_no_outcome(said: str) -> None:
+    async def listen() -> Outcome | None:
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", f"print({said!r})", stdout=PIPE)
+        child = Child(process)
+        heard = await follow(child, Progress())
+        await child.stop()
+        return heard
+
+    assert asyncio.run(listen()) is None
+
+
 @pytest.mark.parametrize("fault", [OSError("no processes left"), sqlite3.OperationalError("the disk is full")])
-def test_a_fault_of_the_machine_costs_no_worker(
+def test_faults_of_the_machine_cost_no_worker_and_no_job(
     store: JobStore, queue: JobQueue, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    monkeypatch.setattr("affectline.service.job_queue.PAUSE_S", 0.01)
-    faults = [fault]
+    monkeypatch.setattr("affectline.service.job_queue.PAUSE_S", 0.05)
+    monkeypatch.setattr("affectline.service.job_queue.LONGEST_PAUSE_S", 0.1)  # 204 s would they be without an end
+    faults = [fault] * 12
+    begun_s = time.monotonic()
 
     async def outcome(*_: object) -> Outcome:
         if faults:
@@ -118,9 +155,150 @@ def test_a_fault_of_the_machine_costs_no_worker(
         worker.cancel()
 
     asyncio.run(asyncio.wait_for(work(), 20))
-    first = store.get("a")
-    assert first is not None
-    assert first.attempts == 2
+    assert time.monotonic() - begun_s >= 0.05 + 11 * 0.1
+    for name in ("a", "b"):
+        ended = store.get(name)
+        assert ended is not None
+        assert (ended.attempts, ended.outcome) == (1, Outcome(frames=3))
+
+
+@pytest.mark.parametrize("fault", [None, OSError("no space left")])
+def test_what_cannot_be_written_now_is_written_later(
+    store: JobStore, queue: JobQueue, monkeypatch: pytest.MonkeyPatch, fault: Exception | None
+) -> None:
+    monkeypatch.setattr("affectline.service.job_queue.PAUSE_S", 0.01)
+    faults = [fault]
+
+    async def outcome(*_: object) -> Outcome:
+        if faults:
+            refuse_writes(store, True)
+            if (now := faults.pop()) is not None:
+                raise now
+        return Outcome(frames=3)
+
+    monkeypatch.setattr(queue, "_outcome", outcome)
+    store.add(job("a"))
+    queue.folder("a").make()
+
+    async def work() -> None:
+        worker = asyncio.create_task(queue.run())
+        await asyncio.sleep(0.2)
+        assert not worker.done()
+        assert store.count(JobState.RUNNING) == 1
+        refuse_writes(store, False)
+        while not store.count(JobState.DONE):
+            await asyncio.sleep(0.01)
+        worker.cancel()
+
+    asyncio.run(asyncio.wait_for(work(), 20))
+    ended = store.get("a")
+    assert ended is not None
+    assert (ended.attempts, ended.outcome) == (1, Outcome(frames=3))
+
+
+def refuse_writes(store: JobStore, is_refused: bool) -> None:
+    """What a full disk does to SQLite: what is there can be read."""
+    store._db.execute(f"PRAGMA query_only = {int(is_refused)}")
+
+
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.DONE, JobState.FAILED])
+def test_a_job_can_be_deleted_where_nothing_can_be_written_before(
+    store: JobStore, queue: JobQueue, state: JobState
+) -> None:
+    refuse_updates(store)
+    store.add(job("a", state))
+    queue.folder("a").make()
+    asyncio.run(queue.cancel(job("a", state)))
+    assert store.get("a") is None
+    assert not queue.folder("a").path.exists()
+
+
+def refuse_updates(store: JobStore) -> None:
+    """What a full disk does to SQLite, until a folder is removed."""
+    store._db.execute(
+        "CREATE TRIGGER no_update BEFORE UPDATE ON jobs WHEN NEW.state = 'cancelled' "
+        "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+    )
+
+
+@pytest.mark.parametrize("has_child", [True, False])
+def test_a_running_job_is_stopped_even_if_that_cannot_be_written(
+    store: JobStore, queue: JobQueue, monkeypatch: pytest.MonkeyPatch, has_child: bool
+) -> None:
+    async def outcome(_: Job, __: object, running: object) -> Outcome:
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(60)")
+        children.append(process)
+        if has_child:
+            running.child = Child(process)  # type: ignore[attr-defined]
+        else:  # it is being started when the job is cancelled
+            while not running.is_cancelled:  # type: ignore[attr-defined]
+                await asyncio.sleep(0.01)
+            await Child(process).stop()
+        await process.wait()
+        return Outcome(problem="killed")
+
+    children: list[asyncio.subprocess.Process] = []
+    monkeypatch.setattr(queue, "_outcome", outcome)
+    refuse_updates(store)
+    store.add(job("a"))
+    queue.folder("a").make()
+
+    async def work() -> None:
+        worker = asyncio.create_task(queue.run())
+        while not children:
+            await asyncio.sleep(0.01)
+        await queue.cancel(job("a", JobState.RUNNING))
+        assert children[0].returncode not in {None, 0}
+        assert store.get("a") is None
+        assert not queue.folder("a").path.exists()
+        await asyncio.sleep(0.05)
+        assert not queue.folder("a").path.exists()
+        worker.cancel()
+
+    asyncio.run(asyncio.wait_for(work(), 20))
+
+
+@pytest.mark.parametrize(
+    ("fault", "is_full"),
+    [
+        (OSError(errno.ENOSPC, "no space left"), True),
+        (sqlite3.OperationalError("database or disk is full"), True),
+        (OSError(errno.EMFILE, "too many open files"), False),
+        (sqlite3.OperationalError("database is locked"), False),
+    ],
+)
+def test_a_full_disk_is_a_problem_and_no_other_fault_is(fault: Exception, is_full: bool) -> None:
+    with pytest.raises((ProblemError, type(fault))) as raised, needs_space():
+        raise fault
+    assert isinstance(raised.value, ProblemError) == is_full
+
+
+def test_what_takes_long_is_cut_when_the_service_stops() -> None:
+    stopping = Stopping()
+    ends: list[str] = []
+
+    async def work(name: str, seconds: float) -> str:
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            ends.append(name)
+        return name
+
+    async def stop() -> None:
+        assert await stopping.cuts(work("short", 0.0)) == "short"
+        long = asyncio.create_task(stopping.cuts(work("long", 60.0)))
+        await asyncio.sleep(0.01)
+        stopping.begin()
+        for late in (long, stopping.cuts(work("later", 60.0))):
+            await is_refused(late)
+
+    async def is_refused(waiting: asyncio.Task[str] | Coroutine[object, object, str]) -> None:
+        with pytest.raises(ProblemError, match="The service stops") as refused:
+            await waiting
+        assert refused.value.status is HTTPStatus.SERVICE_UNAVAILABLE
+
+    asyncio.run(asyncio.wait_for(stop(), 20))
+    assert ends == ["short", "long", "later"]
 
 
 def test_stopping_the_service_is_no_fault_of_the_file(

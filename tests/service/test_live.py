@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,10 +14,16 @@ from service_process import PATIENCE_S, ServiceProcess
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from affectline import AnalyzeOptions
+from affectline.features import FeaturePart
+from affectline.heads.head import BackboneRef
+from affectline.heads.head_file import save_head
 from affectline.labels import ABAW_ACTION_UNITS, FERPLUS_8
+from affectline.models import load_models
 from affectline.records import UInt8Array
-from affectline.service.live import LARGEST_FRAME_BYTES
+from affectline.service.live import LARGEST_FRAME_BYTES, LONGEST_REASON_BYTES, close_reason
 from affectline.service.live_worker import BadFrameError, decode_jpeg
+from temporal_heads import temporal_head
 
 
 def jpeg(rgb: UInt8Array) -> bytes:
@@ -93,6 +100,7 @@ def test_what_is_no_picture_is_answered_and_the_camera_goes_on(
         socket.send(jpeg(face_pictures[0]))
         assert len(hear(socket)["faces"]) == 1
         socket.send("text")
+        assert "binary message that is a JPEG" in hear(socket)["detail"]
         with pytest.raises(ConnectionClosed) as closed:
             hear(socket)
     assert closed.value.rcvd is not None
@@ -121,11 +129,45 @@ def test_so_many_cameras_and_no_more(service: ServiceProcess) -> None:
     wait_until_none_is_live(service)
     with open_live(service) as one, open_live(service) as two:
         assert hear(one)["type"] == hear(two)["type"] == "ready"
-        with open_live(service) as third, pytest.raises(ConnectionClosed) as closed:
-            hear(third)
+        with open_live(service) as third:
+            assert hear(third)["type"] == "problem"
+            with pytest.raises(ConnectionClosed) as closed:
+                hear(third)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1013
     assert "2 cameras are analysed already" in closed.value.rcvd.reason
+
+
+def test_a_reason_that_is_too_long_for_the_close_frame_is_told_before(tmp_path: Path) -> None:
+    """The frame holds 123 bytes, and the name of the head has letters of two."""
+    backbone = load_models(AnalyzeOptions(action_units=False)).backbones[0]
+    ref = BackboneRef(backbone.spec.name, backbone.digest)
+    name = "gefühle-größe-für-später.safetensors"
+    save_head(temporal_head("gru", False, ref=ref, parts=(FeaturePart.LOGITS,), width=8), tmp_path / name)
+    running = ServiceProcess(tmp_path / "service", "--no-au", "--head", str(tmp_path / name))
+    with open_live(running) as socket:
+        problem = hear(socket)
+        with pytest.raises(ConnectionClosed) as closed:
+            hear(socket)
+    assert problem["type"] == "problem"
+    assert problem["detail"].startswith(f"{name} looks ahead")
+    assert problem["detail"].endswith("or analyse the whole video")
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1011
+    assert closed.value.rcvd.reason == close_reason(problem["detail"])
+    assert running.stop() == 0
+    assert "Traceback" not in running.log.read_text()
+
+
+@pytest.mark.parametrize("text", ["short", "word " * 60, "größer " * 60, "ü" * 300, "x" * LONGEST_REASON_BYTES])
+def test_reasons_are_cut_by_bytes_at_a_word(text: str) -> None:
+    reason = close_reason(text)
+    assert len(reason.encode()) <= LONGEST_REASON_BYTES
+    if reason != text:
+        start = reason.removesuffix("\u2026")
+        assert text.startswith(start)
+        assert " " not in text or text[len(start)] == " "
+        assert len(reason.encode()) > LONGEST_REASON_BYTES - 10
 
 
 def test_a_camera_that_leaves_while_networks_are_loaded_makes_room(service: ServiceProcess) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -88,6 +89,30 @@ def test_sigterm_stops_at_once_and_the_job_goes_on_later(long_clip: Path, tmp_pa
     second = ServiceProcess(folder, "--no-au")
     assert second.wait(job)["state"] == "done"
     assert second.stop() == 0
+
+
+def test_an_upload_that_is_coming_does_not_keep_the_service_from_stopping(tmp_path: Path) -> None:
+    running = ServiceProcess(tmp_path / "service", "--no-au")
+    host, port = running.address.split(":")
+    head = f"POST /v1/analyses HTTP/1.1\r\nHost: {host}\r\nContent-Type: video/mp4\r\nContent-Length: 9999\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as client:
+        client.sendall(head.encode() + bytes(500))
+        for _ in range(PATIENCE_S * 10):
+            if list((running.folder / "jobs").glob("*/upload")):
+                break
+            time.sleep(0.1)
+        assert running.stop() == 0
+        answer = b"".join(iter(lambda: client.recv(65536), b"")).decode()
+    head, _, body = answer.partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 503 ")
+    assert "application/problem+json" in head
+    assert "content-security-policy: default-src 'none'" in head
+    assert '"code":"stopping"' in body
+    assert list((running.folder / "jobs").iterdir()) == []
+    log = running.log.read_text()
+    assert "POST /v1/analyses 503" in log
+    assert "Traceback" not in log
+    assert "ERROR" not in log
 
 
 def test_whoever_comes_as_soon_as_the_address_is_told_is_served(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -95,6 +97,95 @@ def test_deleting_removes_everything(service: ServiceProcess, empty_clip: Path) 
     assert service.client.delete(own).status_code == 404
     assert not (service.folder / "jobs" / job["id"]).exists()
     assert job["id"] not in [entry["id"] for entry in service.client.get("/v1/analyses").json()["analyses"]]
+
+
+@pytest.fixture
+def table(done: dict[str, object], service: ServiceProcess) -> tuple[str, bytes]:
+    """Where a table is, and what it is."""
+    url = str(done["links"]["csv"])  # type: ignore[index]
+    return url, service.client.get(url).content
+
+
+@pytest.mark.parametrize(
+    ("asked", "begin", "end"),
+    [("bytes=0-14", 0, 15), ("bytes=10-", 10, None), ("bytes=-7", -7, None), ("Bytes=3-99999999", 3, None)],
+)
+def test_a_range_of_a_file(
+    table: tuple[str, bytes], service: ServiceProcess, asked: str, begin: int, end: int | None
+) -> None:
+    url, whole = table
+    part = service.client.get(url, headers={"Range": asked})
+    assert (part.status_code, part.content) == (206, whole[begin:end])
+    place = range(len(whole))[begin:end]
+    assert part.headers["content-range"] == f"bytes {place[0]}-{place[-1]}/{len(whole)}"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["bytes", "bytes=", "bytes=-", "bytes=x-3", "bytes=9-3", "seconds=0-3", "bytes=0-1,5-6", "bytes=" + "9" * 5000],
+)
+def test_what_is_no_range_is_ignored(table: tuple[str, bytes], service: ServiceProcess, asked: str) -> None:
+    url, whole = table
+    answer = service.client.get(url, headers={"Range": asked})
+    assert (answer.status_code, answer.content) == (200, whole)
+    assert answer.headers["accept-ranges"] == "bytes"
+
+
+@pytest.mark.parametrize("asked", ["bytes={size}-", "bytes=99999999-", "bytes=-0"])
+def test_a_range_that_there_is_not_is_a_problem(table: tuple[str, bytes], service: ServiceProcess, asked: str) -> None:
+    url, whole = table
+    answer = service.client.get(url, headers={"Range": asked.format(size=len(whole))})
+    assert (answer.status_code, answer.json()["code"]) == (416, "no_such_range")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["content-range"] == f"bytes */{len(whole)}"
+
+
+def test_a_range_of_another_state_of_the_file_is_the_whole_file(
+    table: tuple[str, bytes], service: ServiceProcess
+) -> None:
+    url, _ = table
+    etag = service.client.get(url).headers["etag"]
+    for state, status in ((etag, 206), ('"older"', 200), (f"W/{etag}", 200)):
+        assert service.client.get(url, headers={"Range": "bytes=0-3", "If-Range": state}).status_code == status
+
+
+def test_a_file_that_is_gone_is_a_problem(service: ServiceProcess, empty_clip: Path) -> None:
+    job = service.wait(service.upload(empty_clip).json()["id"])
+    for path in (service.folder / "jobs" / job["id"]).rglob("*.*"):
+        path.unlink()
+    for name in ("csv", "report"):
+        answer = service.client.get(job["links"][name])
+        assert (answer.status_code, answer.json()["code"]) == (404, "no_such_analysis")
+
+
+def test_deleting_breaks_nothing_off_that_is_being_sent(service: ServiceProcess, empty_clip: Path) -> None:
+    job = service.wait(service.upload(empty_clip).json()["id"])
+    (folder,) = (service.folder / "jobs" / job["id"] / "results").glob("upload")
+    size = 2**26
+    with (folder / "timeline.csv").open("wb") as file:
+        file.truncate(size)
+
+    def pieces() -> Iterator[int]:
+        with service.client.stream("GET", job["links"]["csv"]) as answer:
+            assert answer.status_code == 200
+            for number, piece in enumerate(answer.iter_raw()):
+                if number == 0:
+                    assert service.client.delete(f"/v1/analyses/{job['id']}").status_code == 204
+                yield len(piece)
+
+    assert sum(pieces()) == size
+
+
+def test_reading_while_somebody_deletes(service: ServiceProcess, empty_clip: Path) -> None:
+    for _ in range(3):
+        job = service.wait(service.upload(empty_clip).json()["id"])
+        own = f"/v1/analyses/{job['id']}"
+        requests = [("GET", job["links"]["csv"])] * 30
+        requests.insert(10, ("DELETE", own))
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda request: service.client.request(*request), requests))
+        assert answers.pop(10).status_code == 204
+        assert {answer.status_code for answer in answers} <= {200, 404}
 
 
 def test_an_analysis_is_cancelled_while_it_runs(service: ServiceProcess, face_clip: Path) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
+import re
+import socket
 import struct
+import sys
+import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +25,10 @@ import pillow_heif
 import pytest
 from PIL import Image
 from service_process import PATIENCE_S, ServiceProcess
+from starlette.requests import Request
 
-from affectline.service.uploads import LONGEST_NAME, display_name
+from affectline.service.problems import ProblemError
+from affectline.service.uploads import LONGEST_NAME, display_name, receive_upload
 
 COUNT = int(os.environ.get("AFFECTLINE_HOSTILE_UPLOADS", "36"))
 """How many malformed uploads are sent; more with `AFFECTLINE_HOSTILE_UPLOADS=200 pytest tests/service`."""
@@ -222,3 +229,70 @@ def test_a_photograph_of_a_phone_is_a_picture(service: ServiceProcess, tmp_path:
     assert answer.status_code == 201, answer.text
     upload = answer.json()["upload"]
     assert (upload["kind"], upload["width"], upload["height"]) == ("image", 900, 600)
+
+
+def upload_answers(service: ServiceProcess) -> dict[str, float]:
+    """How often uploads were answered with which status."""
+    counted = r'affectline_http_requests_total\{method="POST",route="/v1/analyses",status="(\d+)"\} ([\d.]+)'
+    return {status: float(count) for status, count in re.findall(counted, service.client.get("/metrics").text)}
+
+
+@pytest.mark.parametrize("padding", [8, 4 * 2**20])
+def test_who_hangs_up_while_the_upload_is_looked_at_leaves_nothing(
+    padding: int, service: ServiceProcess, face_clip: Path
+) -> None:
+    before = upload_answers(service)
+    known = {entry["id"] for entry in service.client.get("/v1/analyses").json()["analyses"]}
+    video = face_clip.read_bytes() + padding.to_bytes(4, "big") + b"free" + bytes(padding - 8)
+    host, port = service.address.split(":")
+    head = (
+        f"POST /v1/analyses HTTP/1.1\r\nHost: {host}\r\nContent-Type: video/mp4\r\nContent-Length: {len(video)}\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(head.encode() + video)
+        time.sleep(0.02)
+    for _ in range(PATIENCE_S * 5):
+        after = upload_answers(service)
+        if sum(after.values()) > sum(before.values()):
+            break
+        time.sleep(0.2)
+    assert after == {**before, "400": before.get("400", 0) + 1}
+    assert {entry["id"] for entry in service.client.get("/v1/analyses").json()["analyses"]} <= known
+
+
+def request_of(chunk: bytes, count: int, every_s: float = 0.0) -> Request:
+    """A request whose body comes in so many pieces."""
+    left = count
+
+    async def receive() -> dict[str, object]:
+        nonlocal left
+        left -= 1
+        await asyncio.sleep(every_s)
+        return {"type": "http.request", "body": chunk, "more_body": left > 0}
+
+    headers = [(b"content-type", b"video/mp4")]
+    return Request({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files there")
+@pytest.mark.parametrize("size", [1460, 3000, 65536])
+def test_a_disk_that_gets_full_is_a_problem_whatever_the_size_of_the_pieces(tmp_path: Path, size: int) -> None:
+    import resource
+
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**18, hard))
+    try:
+        with pytest.raises(ProblemError, match="no space left") as refused:
+            asyncio.run(receive_upload(request_of(bytes(size), 2**20 // size), tmp_path / "upload", 2**20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (refused.value.status, refused.value.code) == (507, "disk_full")
+
+
+def test_a_byte_now_and_then_does_not_keep_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("affectline.service.uploads.SILENCE_S", 0.3)
+    monkeypatch.setattr("affectline.service.uploads.SLOWEST_BYTES_S", 100)
+    with pytest.raises(ProblemError, match="Not all of it came within 1 seconds") as refused:
+        asyncio.run(receive_upload(request_of(b"x", 10_000, every_s=0.02), tmp_path / "upload", 30))
+    assert (refused.value.status, refused.value.code) == (408, "too_slow")
+    assert 5 < (tmp_path / "upload").stat().st_size < 40

@@ -26,7 +26,7 @@ TOKEN_PROTOCOL: Final = "affectline.token."  # noqa: S105 - a prefix
 """Browsers cannot send headers with a WebSocket, but they can offer a subprotocol: this and the token."""
 
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_OPEN: Final = frozenset({"/", "/login", "/healthz"})
+_OPEN: Final = frozenset({"/", "/login", "/logout", "/healthz"})
 _OPEN_FOLDER: Final = "/static/"
 
 

@@ -23,6 +23,7 @@ from affectline.service.parts import Parts
 from affectline.service.problems import add_handlers
 from affectline.service.routes import EXTRA_SCHEMAS, router
 from affectline.service.settings import ServiceSettings
+from affectline.service.stopping import Stopping
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +82,8 @@ def create_app(settings: ServiceSettings) -> FastAPI:
 def _make_parts(settings: ServiceSettings, keys: Keys) -> Parts:
     store = JobStore(settings.folder / "jobs.sqlite")
     metrics = Metrics(store)
-    return Parts(settings, store, JobQueue(settings, store), metrics, LiveSessions(settings, metrics), keys)
+    queue, live = JobQueue(settings, store), LiveSessions(settings, metrics)
+    return Parts(settings, store, queue, metrics, live, keys, Stopping())
 
 
 async def _clean(queue: JobQueue) -> None:

@@ -7,23 +7,23 @@ import contextlib
 import logging
 import os
 import secrets
-import shutil
 import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from http import HTTPStatus
-from pathlib import Path
 from typing import Final
 
-from affectline.json_records import JsonValue, read_record, to_json_object
+from affectline.json_records import read_record, to_json_object
 from affectline.parent_pipe import ChildLimits
 from affectline.service.child import Child
+from affectline.service.disk_space import needs_space
 from affectline.service.job_folder import JobFolder
 from affectline.service.job_store import Job, JobState, JobStore
 from affectline.service.probe import Probed, ProbeRequest
-from affectline.service.problems import ProblemError
+from affectline.service.problems import ProblemError, broken_off
 from affectline.service.progress import Progress
 from affectline.service.settings import ServiceSettings
 from affectline.service.worker import JobRequest, Outcome
@@ -41,7 +41,9 @@ LIVE_PREFIX: Final = "live-"
 
 USUAL_RETRY_S: Final = 10
 PAUSE_S: Final = 5.0
-"""After a fault of the machine, such as no processes or no disk space left."""
+"""After a fault of the machine, such as no processes or no disk space left; twice as long after the next one."""
+
+LONGEST_PAUSE_S: Final = 60.0
 
 
 @dataclass(eq=False)
@@ -50,6 +52,19 @@ class _Running:
 
     progress: Progress
     child: Child | None = None
+    is_cancelled: bool = False
+    has_ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class _Pauses:
+    """Gives the machine time, more after each fault in a row."""
+
+    def __init__(self) -> None:
+        self._next_s = PAUSE_S
+
+    async def take(self) -> None:
+        pause_s, self._next_s = self._next_s, min(2 * self._next_s, LONGEST_PAUSE_S)
+        await asyncio.sleep(pause_s)
 
 
 class JobQueue:
@@ -95,7 +110,7 @@ class JobQueue:
         """Give a folder for an upload and a place in the queue; both are gone again unless `submit` takes them over.
 
         Raises:
-            ProblemError: the queue is full.
+            ProblemError: the queue is full, or the disk.
         """
         if len(self._uploading) + self.store.count(JobState.QUEUED) >= self._settings.queue:
             raise ProblemError(
@@ -109,7 +124,8 @@ class JobQueue:
         folder = self.folder(job_id)
         self._uploading.add(job_id)
         try:
-            folder.make()
+            with needs_space():
+                folder.make()
             yield folder
         finally:
             self._uploading.discard(job_id)
@@ -121,14 +137,22 @@ class JobQueue:
         known = [rest_s for rest_s in rests if rest_s is not None]
         return max(1, min(int(min(known)), 300)) if known else USUAL_RETRY_S
 
-    async def submit(self, folder: JobFolder, name: str) -> Job:
+    async def submit(self, folder: JobFolder, name: str, is_gone: Callable[[], Awaitable[bool]]) -> Job:
         """Look at the upload in a folder that `place` gave, and add a job for it.
 
+        Args:
+            folder: where the upload lies.
+            name: what the client calls it.
+            is_gone: whether the client has hung up; it would not learn of the job.
+
         Raises:
-            ProblemError: it is no video or image, or larger or longer than is allowed.
+            ProblemError: it is no video or image, or larger or longer than is allowed, or the client is gone.
         """
+        await is_gone()  # behind a large body the server reads on, and sees who hangs up, only when it is asked
         async with self._probes:
             probed = await self._probe(folder)
+        if await is_gone():
+            raise broken_off()
         job = Job(
             id=folder.path.name,
             name=name,
@@ -138,7 +162,8 @@ class JobQueue:
             state=JobState.QUEUED,
             created_s=time.time(),
         )
-        self.store.add(job)
+        with needs_space():
+            self.store.add(job)
         self._news.set()
         return job
 
@@ -173,12 +198,21 @@ class JobQueue:
         )
 
     async def cancel(self, job: Job) -> None:
-        """End a job if it has not ended, and remove all that belongs to it."""
-        self.store.update(replace(job, state=JobState.CANCELLED))
+        """End a job if it has not ended, and remove all that belongs to it.
+
+        Raises:
+            ProblemError: its files are gone, but the disk is so full that it cannot be taken off the list.
+        """
+        with contextlib.suppress(sqlite3.Error):  # on a full disk nothing can be written before files are gone
+            self.store.update(replace(job, state=JobState.CANCELLED))
         running = self._running.get(job.id)
-        if running is not None and running.child is not None:
-            await running.child.stop()
-        self.remove(job.id)
+        if running is not None:
+            running.is_cancelled = True
+            if running.child is not None:
+                await running.child.stop()
+            await running.has_ended.wait()
+        with needs_space():
+            self.remove(job.id)
 
     def remove(self, job_id: str) -> None:
         """Remove a job that is not running, with its files."""
@@ -197,37 +231,55 @@ class JobQueue:
 
     async def run(self) -> None:
         """Work for ever: one of the workers. Jobs that run when it is cancelled go on when the service starts again."""
+        pauses = _Pauses()
         while True:
             try:
                 job = self.store.claim(time.time())
             except sqlite3.Error:
                 logger.exception("the list of analyses cannot be read; a worker tries again")
-                await asyncio.sleep(PAUSE_S)
+                await pauses.take()
                 continue
             if job is None:
                 self._news.clear()
                 await self._news.wait()
+            elif await self._attempt(job):
+                pauses = _Pauses()
             else:
-                await self._attempt(job)
+                await pauses.take()
 
-    async def _attempt(self, job: Job) -> None:
-        """Work on a job; whatever happens, the worker is there for the next one."""
+    async def _attempt(self, job: Job) -> bool:
+        """Work on a job, and return whether the machine let it; in any case the worker is there for the next one."""
+        # Neither the end of the service nor a fault of the machine is one of the file.
+        untried = replace(job, state=JobState.QUEUED, attempts=job.attempts - 1)
         try:
             await self._work(job)
         except asyncio.CancelledError:
-            # The service stops, which is no fault of the file.
-            self._put_back(replace(job, attempts=job.attempts - 1))
+            with contextlib.suppress(sqlite3.Error):
+                self._let_go(untried)
             raise
         except Exception:
             logger.exception("analysis %s could not be worked on; it waits for another attempt", job.id)
-            await asyncio.sleep(PAUSE_S)
-            self._put_back(job)
+            await self._until_written(partial(self._let_go, untried))
+            return False
+        return True
 
-    def _put_back(self, job: Job) -> None:
-        with contextlib.suppress(sqlite3.Error):
-            present = self.store.get(job.id)
-            if present is not None and present.state is JobState.RUNNING:
-                self.store.update(replace(job, state=JobState.QUEUED))
+    def _let_go(self, job: Job) -> None:
+        """Write where a job goes that was running; nothing happens if it was deleted meanwhile."""
+        present = self.store.get(job.id)
+        if present is not None and present.state is JobState.RUNNING:
+            self.store.update(job)
+
+    async def _until_written(self, change: Callable[[], None]) -> None:
+        """Change the list, on a full disk as soon as there is room; a job would be `running` for ever else."""
+        pauses = _Pauses()
+        while True:
+            try:
+                change()
+            except sqlite3.Error:
+                logger.exception("the list of analyses cannot be written; a worker tries again")
+                await pauses.take()
+            else:
+                return
 
     async def _work(self, job: Job) -> None:
         folder = self.folder(job.id)
@@ -241,16 +293,21 @@ class JobQueue:
                 outcome = await self._outcome(job, folder, running)
         finally:
             del self._running[job.id]
-        present = self.store.get(job.id)
-        if present is None or present.state is JobState.CANCELLED:
-            folder.remove()
-            return
+            running.has_ended.set()
+        if running.is_cancelled:
+            await self._until_written(partial(self.remove, job.id))
+        else:
+            await self._until_written(partial(self._end, job, outcome))
+
+    def _end(self, job: Job, outcome: Outcome) -> None:
         state = JobState.DONE if outcome.problem is None else JobState.FAILED
-        self.store.update(replace(job, state=state, finished_s=time.time(), outcome=outcome))
-        folder.upload.unlink(missing_ok=True)
+        self._let_go(replace(job, state=state, finished_s=time.time(), outcome=outcome))
+        self.folder(job.id).upload.unlink(missing_ok=True)
         logger.info("analysis %s is %s", job.id, state.value)
 
     async def _outcome(self, job: Job, folder: JobFolder, running: _Running) -> Outcome:
+        if not folder.upload.is_file():
+            return Outcome(problem="the upload is gone from the folder of the service")
         limits = self._settings.limits
         wall_s = 60 * limits.job_minutes
         request = JobRequest(
@@ -264,13 +321,15 @@ class JobQueue:
         running.child = child
         is_late = False
         try:
-            message = await asyncio.wait_for(_last_message(child, running), wall_s)
+            if running.is_cancelled:
+                await child.stop()
+            outcome = await asyncio.wait_for(follow(child, running.progress), wall_s)
         except asyncio.TimeoutError:
-            message, is_late = None, True
+            outcome, is_late = None, True
         finally:
             code = await child.stop()
-        if message is not None:
-            return read_record(Outcome, message, "the answer of a worker")
+        if outcome is not None:
+            return outcome
         if is_late:
             return Outcome(problem=f"the analysis took longer than {limits.job_minutes:g} minutes and was stopped")
         logger.warning("analysis %s ended with code %d; %s tells more", job.id, code, folder.log)
@@ -279,16 +338,15 @@ class JobQueue:
         )
 
 
-async def _last_message(child: Child, running: _Running) -> JsonValue:
-    """Follow a worker to its outcome; None if it ends without one."""
-    while (message := await child.receive()) is not None:
-        if "outcome" in message:
-            return message["outcome"]
-        with contextlib.suppress(KeyError, TypeError):
-            running.progress.tell(message["progress"])
+async def follow(child: Child, progress: Progress) -> Outcome | None:
+    """Follow a worker to its outcome; None if it ends without one, or says what cannot be understood."""
+    try:
+        while (message := await child.receive()) is not None:
+            if "outcome" in message:
+                return read_record(Outcome, message["outcome"], "the answer of a worker")
+            with contextlib.suppress(KeyError, TypeError):
+                progress.tell(message["progress"])
+    except (ValueError, TypeError):
+        # The fault of its file, and not of the machine: that would be tried for ever.
+        logger.exception("a worker says what cannot be understood")
     return None
-
-
-def free_bytes(folder: Path) -> int:
-    """Return how much space is left where a folder lies."""
-    return shutil.disk_usage(folder).free

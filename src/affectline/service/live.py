@@ -38,6 +38,9 @@ ANSWER_S: Final = 20.0
 SILENCE_S: Final = 120.0
 """A camera that sends nothing for so long is gone."""
 
+LONGEST_REASON_BYTES: Final = 123
+"""What a close frame holds beside its code."""
+
 _BUSY: Final = 1013
 _WRONG_DATA: Final = 1003
 _POLICY: Final = 1008
@@ -45,7 +48,7 @@ _FAILED: Final = 1011
 
 
 class _Closed(Exception):  # noqa: N818 - the end of a conversation, not a fault
-    """The conversation ends, with a close code and a reason that may be shown."""
+    """The conversation ends, with a close code and a reason of any length that may be shown."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -99,7 +102,8 @@ class LiveSessions:
                 await self._converse(socket, action_units)
         except _Closed as closed:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-                await socket.close(closed.code, closed.reason)
+                await _say(socket, {"type": "problem", "detail": closed.reason})
+                await socket.close(closed.code, close_reason(closed.reason))
         except WebSocketDisconnect:
             return
 
@@ -127,7 +131,7 @@ class LiveSessions:
             try:
                 answer = await _answer(child, START_S)
                 if answer.get("type") != "ready":
-                    raise _Closed(_FAILED, str(answer.get("detail"))[:120])
+                    raise _Closed(_FAILED, str(answer.get("detail")))
                 yield child
             finally:
                 await child.stop()
@@ -193,6 +197,15 @@ async def _answer(child: Child, within_s: float) -> dict[str, JsonValue]:
     if answer is None:
         raise _Closed(_FAILED, "the analysis of this camera has ended; the frame may be damaged")
     return answer
+
+
+def close_reason(text: str) -> str:
+    """Return as much of a text as a close frame holds, up to the end of a word."""
+    if len(text.encode()) <= LONGEST_REASON_BYTES:
+        return text
+    end = "\N{HORIZONTAL ELLIPSIS}"
+    start = text.encode()[: LONGEST_REASON_BYTES - len(end.encode())].decode(errors="ignore")
+    return (start.rpartition(" ")[0] or start) + end
 
 
 async def _say(socket: WebSocket, message: dict[str, JsonValue]) -> None:

@@ -20,6 +20,7 @@ from affectline.service.headers import PAGE_POLICY
 from affectline.service.parts import Parts
 from affectline.service.problems import ProblemError
 from affectline.service.routes import parts_of
+from affectline.service.uploads import receive_chunks
 
 _STATIC: Final = Path(__file__).parent / "static"
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".html": "text/html"}
@@ -70,11 +71,7 @@ async def static(name: str) -> Response:
 @pages.post("/login")
 async def login(request: Request, service: Service) -> Response:
     """Give a browser that shows the token a cookie, and send it to the page."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LONGEST_FORM:
-            raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "A login form is smaller than this.")
+    body = await service.stopping.cuts(_receive_form(request))
     shown = parse_qs(body.decode("ascii", "replace")).get("token", [""])[0].strip()
     if not service.keys.is_token(shown):
         await asyncio.sleep(_PAUSE_S)
@@ -90,6 +87,15 @@ async def login(request: Request, service: Service) -> Response:
         secure=request.headers.get("origin", "").startswith("https:"),
     )
     return response
+
+
+async def _receive_form(request: Request) -> bytes:
+    body = b""
+    async for chunk in receive_chunks(request, _LONGEST_FORM):
+        body += chunk
+        if len(body) > _LONGEST_FORM:
+            raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "A login form is smaller than this.")
+    return body
 
 
 @pages.post("/logout")

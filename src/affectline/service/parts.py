@@ -10,6 +10,7 @@ from affectline.service.job_store import JobStore
 from affectline.service.live import LiveSessions
 from affectline.service.metrics import Metrics
 from affectline.service.settings import ServiceSettings
+from affectline.service.stopping import Stopping
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Parts:
         metrics: what it counts.
         live: the cameras.
         keys: checks tokens and cookies.
+        stopping: cuts short what waits for a client when the service stops.
     """
 
     settings: ServiceSettings
@@ -31,3 +33,4 @@ class Parts:
     metrics: Metrics
     live: LiveSessions
     keys: Keys
+    stopping: Stopping

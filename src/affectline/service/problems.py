@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from affectline.service.headers import SECURITY_HEADERS
 
@@ -77,6 +78,11 @@ def problem_response(
     )
 
 
+def broken_off() -> ProblemError:
+    """Return the problem of a client that is gone; nobody hears it, but it is counted and logged."""
+    return ProblemError(HTTPStatus.BAD_REQUEST, "incomplete", "The request was broken off.")
+
+
 def add_handlers(app: FastAPI) -> None:
     """Make every error of an app a problem, those of the framework too."""
 
@@ -101,6 +107,13 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(Exception, on_any)
+    app.router.default = _on_no_route
+
+
+async def _on_no_route(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer what asks for an address that there is not; left to itself the router gives a WebSocket no reason."""
+    status = HTTPStatus.NOT_FOUND
+    await problem_response(status, status.name.lower(), _SENTENCES[status])(scope, receive, send)
 
 
 _SENTENCES: Final = {

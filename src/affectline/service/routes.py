@@ -6,7 +6,6 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response, WebSocket
-from fastapi.responses import FileResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from affectline import __version__
@@ -27,6 +26,7 @@ from affectline.service.records import (
     TimelineRow,
     analysis_record,
 )
+from affectline.service.result_file import ResultFile, no_such_analysis
 from affectline.service.uploads import FIELD, receive_upload
 
 Answers = dict[int | str, dict[str, Any]]
@@ -70,7 +70,18 @@ _UPLOAD_BODY: Final = {
 
 router = APIRouter(responses=problems())
 NOT_FOUND: Final = problems(HTTPStatus.NOT_FOUND)
-NOT_YET: Final = problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
+
+
+def _file(description: str, content: dict[str, Any]) -> Answers:
+    """Return the answers of a route that gives a file of a result, whole or in part, for OpenAPI."""
+    return {
+        **problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
+        int(HTTPStatus.OK): {"description": description, "content": content},
+        int(HTTPStatus.PARTIAL_CONTENT): {
+            "description": "The range of it that the header `Range` asks for.",
+            "content": content,
+        },
+    }
 
 
 async def parts_of(request: Request) -> Parts:
@@ -85,7 +96,7 @@ Service = Annotated[Parts, Depends(parts_of)]
 async def _job(analysis_id: str, service: Service) -> Job:
     job = service.store.get(analysis_id)
     if job is None or job.state is JobState.CANCELLED:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "no_such_analysis", "There is no analysis with this id (any more).")
+        raise no_such_analysis()
     return job
 
 
@@ -113,16 +124,22 @@ Finished = Annotated[JobFolder, Depends(_finished)]
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.SERVICE_UNAVAILABLE,
         HTTPStatus.INSUFFICIENT_STORAGE,
     ),
 )
 async def create_analysis(request: Request, response: Response, service: Service) -> Analysis:
     """Take a video or image in and queue it. Its size, length and resolution are checked before it is decoded."""
+    analysis = await service.stopping.cuts(_take_in(request, service))
+    response.headers["Location"] = f"/v1/analyses/{analysis.id}"
+    return analysis
+
+
+async def _take_in(request: Request, service: Parts) -> Analysis:
     async with service.queue.place() as folder:
         name = await receive_upload(request, folder.upload, service.settings.limits.max_bytes)
-        job = await service.queue.submit(folder, name)
-    response.headers["Location"] = f"/v1/analyses/{job.id}"
-    return _record(job, service)
+        job = await service.queue.submit(folder, name, request.is_disconnected)
+        return _record(job, service)  # at once: a worker may take it any time
 
 
 @router.get(
@@ -151,7 +168,7 @@ async def get_analysis(job: AnyJob, service: Service) -> Analysis:
     status_code=HTTPStatus.NO_CONTENT,
     summary="Cancel and delete",
     tags=["analyses"],
-    responses=NOT_FOUND,
+    responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.INSUFFICIENT_STORAGE),
 )
 async def delete_analysis(job: AnyJob, service: Service) -> None:
     """End an analysis if it has not ended, and remove all that belongs to it."""
@@ -162,53 +179,47 @@ async def delete_analysis(job: AnyJob, service: Service) -> None:
     "/v1/analyses/{analysis_id}/timeline.{suffix}",
     summary="The result table",
     tags=["analyses"],
-    response_class=FileResponse,
-    responses={
-        **NOT_YET,
-        200: {
-            "description": "One row per frame and face; GET /v1/schema tells what the columns mean.",
-            "content": {
-                "text/csv": {"schema": {"type": "string"}},
-                TABLE_FORMATS["parquet"]: {"schema": _BYTES},
-                TABLE_FORMATS["jsonl"]: {"schema": {"$ref": "#/components/schemas/TimelineRow"}},
-            },
+    response_class=ResultFile,
+    responses=_file(
+        "One row per frame and face; GET /v1/schema tells what the columns mean.",
+        {
+            "text/csv": {"schema": {"type": "string"}},
+            TABLE_FORMATS["parquet"]: {"schema": _BYTES},
+            TABLE_FORMATS["jsonl"]: {"schema": {"$ref": "#/components/schemas/TimelineRow"}},
         },
-    },
+    ),
 )
-async def get_timeline(suffix: Literal["csv", "parquet", "jsonl"], job: AnyJob, folder: Finished) -> FileResponse:
+async def get_timeline(suffix: Literal["csv", "parquet", "jsonl"], job: AnyJob, folder: Finished) -> ResultFile:
     """Return the timeline: a table with one row per frame and face."""
     stem = job.name.rpartition(".")[0] or job.name
-    return FileResponse(folder.timeline(suffix), media_type=TABLE_FORMATS[suffix], filename=f"{stem}.{suffix}")
+    return ResultFile(folder.timeline(suffix), media_type=TABLE_FORMATS[suffix], filename=f"{stem}.{suffix}")
 
 
 @router.get(
     "/v1/analyses/{analysis_id}/report",
     summary="The report",
     tags=["analyses"],
-    response_class=FileResponse,
-    responses={
-        **NOT_YET,
-        200: {"description": "One HTML file.", "content": {"text/html": {"schema": {"type": "string"}}}},
-    },
+    response_class=ResultFile,
+    responses=_file("One HTML file.", {"text/html": {"schema": {"type": "string"}}}),
 )
-async def get_report(folder: Finished) -> FileResponse:
+async def get_report(folder: Finished) -> ResultFile:
     """Return the HTML report, in a sandbox."""
     policy = report_policy(folder.report_video.is_file())
-    return FileResponse(folder.report, media_type="text/html", headers={"Content-Security-Policy": policy})
+    return ResultFile(folder.report, media_type="text/html", headers={"Content-Security-Policy": policy})
 
 
 @router.get(
     "/v1/analyses/{analysis_id}/report_video.mp4",
     summary="The video beside a long report",
     tags=["analyses"],
-    response_class=FileResponse,
-    responses={**NOT_YET, 200: {"description": "The video.", "content": {"video/mp4": {"schema": _BYTES}}}},
+    response_class=ResultFile,
+    responses=_file("The video.", {"video/mp4": {"schema": _BYTES}}),
 )
-async def get_report_video(folder: Finished) -> FileResponse:
+async def get_report_video(folder: Finished) -> ResultFile:
     """Return the video that a report plays; only a long one lies beside its report. Ranges are served."""
     if not folder.report_video.is_file():
         raise ProblemError(HTTPStatus.NOT_FOUND, "no_such_video", "The report holds its video itself.")
-    return FileResponse(folder.report_video, media_type="video/mp4")
+    return ResultFile(folder.report_video, media_type="video/mp4")
 
 
 @router.get("/v1/models", summary="Models, licences, training data", tags=["about"])

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Final
 
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.config import LOGGING_CONFIG
 
 from affectline.errors import OutputError
@@ -54,7 +55,7 @@ def serve(settings: ServiceSettings, on_ready: Callable[[str], None], log_level:
         lifespan="on",
     )
     with _listen(settings.host, settings.port) as listener:
-        server = uvicorn.Server(config)
+        server = _Server(config, app)
 
         def stop(number: int, _: FrameType | None) -> None:
             # uvicorn stops at these signals and raises them again when it has: stopping is no failure. While it
@@ -70,6 +71,24 @@ def serve(settings: ServiceSettings, on_ready: Callable[[str], None], log_level:
         server.run(sockets=[listener])
     if not server.started:
         raise OutputError(f"the service could not start in {settings.folder}; the log above tells why")
+
+
+class _Server(uvicorn.Server):
+    """Tells the application that it stops, which uvicorn itself does when all requests have been answered.
+
+    Args:
+        config: what to serve, and how.
+        app: the application in it.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; requests that have an answer by now get some time to take it."""
+        self._app.state.parts.stopping.begin()
+        await super().shutdown(sockets)
 
 
 def take_folder(settings: ServiceSettings) -> None:

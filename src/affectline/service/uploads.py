@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import unicodedata
 from collections.abc import AsyncIterator
 from http import HTTPStatus
@@ -15,8 +16,8 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from affectline.service.job_queue import free_bytes
-from affectline.service.problems import ProblemError
+from affectline.service.disk_space import free_bytes, needs_space
+from affectline.service.problems import ProblemError, broken_off
 
 FIELD: Final = "file"
 """The name of the part that holds the video."""
@@ -25,6 +26,9 @@ UNNAMED: Final = "upload"
 LONGEST_NAME: Final = 120
 SILENCE_S: Final = 60.0
 """A client that sends nothing for so long has lost its place."""
+
+SLOWEST_BYTES_S: Final = 10_000
+"""So many bytes a second at least: one that sends a byte now and then would keep its place for ever."""
 
 _SUFFIX: Final = re.compile(r"\.\w{1,8}$")
 _MOST_OF_THE_REST: Final = 64 * 1024
@@ -68,13 +72,14 @@ async def receive_upload(request: Request, target: Path, max_bytes: int) -> str:
             "Content-Type of video/*, image/* or application/octet-stream.",
         )
     _check_length(request, target, max_bytes)
-    with target.open("xb") as file:
+    chunks = receive_chunks(request, max_bytes)
+    with needs_space(), target.open("xb") as file:  # what is small is written, and fails, when the file is closed
         sink = _Sink(file, max_bytes)
         if is_form:
-            name = await _receive_form(request, sink, parameters.get(b"boundary", b""))
+            name = await _receive_form(chunks, sink, parameters.get(b"boundary", b""))
         else:
             name = UNNAMED
-            async for chunk in _chunks(request):
+            async for chunk in chunks:
                 sink.write(chunk)
     if not sink.size:
         raise ProblemError(HTTPStatus.BAD_REQUEST, "empty", "The upload is empty: it has no byte.")
@@ -101,20 +106,32 @@ def _too_large(max_bytes: int) -> ProblemError:
     )
 
 
-async def _chunks(request: Request) -> AsyncIterator[bytes]:
-    """Give the body of a request piece by piece."""
+async def receive_chunks(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
+    """Give the body of a request piece by piece.
+
+    Args:
+        request: its body may be longer than is allowed: who writes it counts.
+        max_bytes: for how many there is time.
+
+    Raises:
+        ProblemError: nothing comes any more, all comes too slowly, or the client is gone.
+    """
     stream = aiter(request.stream())
+    most_s = SILENCE_S + max_bytes / SLOWEST_BYTES_S
+    end_s = time.monotonic() + most_s
     while True:
+        rest_s = end_s - time.monotonic()
         try:
-            chunk = await asyncio.wait_for(anext(stream), SILENCE_S)
+            chunk = await asyncio.wait_for(anext(stream), min(SILENCE_S, rest_s))
         except StopAsyncIteration:
             return
         except asyncio.TimeoutError as error:
-            raise ProblemError(
-                HTTPStatus.REQUEST_TIMEOUT, "too_slow", f"Nothing came for {SILENCE_S:g} seconds."
-            ) from error
+            detail = f"Nothing came for {SILENCE_S:g} seconds."
+            if rest_s < SILENCE_S:
+                detail = f"Not all of it came within {most_s:.0f} seconds."
+            raise ProblemError(HTTPStatus.REQUEST_TIMEOUT, "too_slow", detail) from error
         except ClientDisconnect as error:
-            raise ProblemError(HTTPStatus.BAD_REQUEST, "incomplete", "The upload was broken off.") from error
+            raise broken_off() from error
         yield chunk
 
 
@@ -130,12 +147,7 @@ class _Sink:
         self.size += len(data)
         if self.size > self._max_bytes:
             raise _too_large(self._max_bytes)
-        try:
-            self._file.write(data)
-        except OSError as error:
-            raise ProblemError(
-                HTTPStatus.INSUFFICIENT_STORAGE, "disk_full", "There is no space left for this upload."
-            ) from error
+        self._file.write(data)
 
 
 class _Form:
@@ -187,7 +199,7 @@ class _Form:
         self.is_complete = True
 
 
-async def _receive_form(request: Request, sink: _Sink, boundary: bytes) -> str:
+async def _receive_form(chunks: AsyncIterator[bytes], sink: _Sink, boundary: bytes) -> str:
     if not boundary:
         raise _malformed("The header Content-Type names no boundary.")
     form = _Form(sink)
@@ -195,7 +207,7 @@ async def _receive_form(request: Request, sink: _Sink, boundary: bytes) -> str:
     try:
         callbacks = {f"on_{name}": getattr(form, f"on_{name}") for name in names}
         parser = python_multipart.MultipartParser(boundary, callbacks)  # type: ignore[arg-type]  # a TypedDict there
-        async for chunk in _chunks(request):
+        async for chunk in chunks:
             if chunk:
                 parser.write(chunk)
         parser.finalize()
