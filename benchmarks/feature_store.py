@@ -57,27 +57,22 @@ def main() -> None:
     run_parts(parser, parts)
 
 
-def _root(arguments: argparse.Namespace) -> Path:
-    root: Path = arguments.folder
-    root.mkdir(parents=True, exist_ok=True)
-    return root
-
-
 def _b0(arguments: argparse.Namespace) -> str:
-    return str(_root(arguments) / "enet_b0_8_best_vgaf.onnx")
+    return str(arguments.folder / "enet_b0_8_best_vgaf.onnx")
 
 
 def make_data(arguments: argparse.Namespace) -> Figures:
     """Make crops, a network and a store, where they are not there yet."""
     begin = time.perf_counter()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
     network = Path(_b0(arguments))
     if not network.exists():
         write_random_b0(network)
-    crops = _root(arguments) / "cropped"
+    crops = arguments.folder / "cropped"
     if not crops.exists():
         _make_crops(crops / "clip", arguments.crops, arguments.size)
-    if not (_root(arguments) / "store").exists():
-        _make_store(FeatureStore(_root(arguments) / "store", create=True), arguments.rows)
+    if not (arguments.folder / "store").exists():
+        _make_store(FeatureStore(arguments.folder / "store", create=True), arguments.rows)
     return {"seconds": round(time.perf_counter() - begin, 1)}
 
 
@@ -121,11 +116,11 @@ def network_alone(arguments: argparse.Namespace, name: str) -> Figures:
 def extract(arguments: argparse.Namespace, name: str) -> Figures:
     """Extract all crops into a new store."""
     options = ExtractOptions(name)
-    sources = find_sources([_root(arguments) / "cropped"], None)
+    sources = find_sources([arguments.folder / "cropped"], None)
     extractor = load_extractor(options, sources)
     size = extractor.backbone.spec.size
     extractor.backbone.run(np.zeros((BATCH, 3, size, size), np.float32))
-    with tempfile.TemporaryDirectory(dir=_root(arguments)) as folder:
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         store = FeatureStore(Path(folder), create=True)
         begin = time.perf_counter()
         rows = sum(one.rows for one in extract_all(sources, store, extractor))
@@ -136,7 +131,7 @@ def extract(arguments: argparse.Namespace, name: str) -> Figures:
 def read_at_random(arguments: argparse.Namespace) -> Figures:
     """Go through all rows once."""
     limit = limit_memory(LIMIT)
-    store = FeatureStore(_root(arguments) / "store")
+    store = FeatureStore(arguments.folder / "store")
     _, digest = store.find_backbone(None)
     videos = sorted(store.videos(digest, CropKind.CROPPED))
     tables = [store.open(digest, CropKind.CROPPED, video) for video in videos]
@@ -151,7 +146,7 @@ def read_bytes(arguments: argparse.Namespace) -> Figures:
     """Read all files of the store."""
     limit = limit_memory(LIMIT)
     begin = time.perf_counter()
-    for path in (_root(arguments) / "store").rglob("*.arrow"):
+    for path in (arguments.folder / "store").rglob("*.arrow"):
         with path.open("rb", buffering=0) as file:
             while file.read(2**24):
                 pass

@@ -57,18 +57,13 @@ def main() -> None:
 def make_data(arguments: argparse.Namespace) -> Figures:
     """Make both sets, where they are not there yet."""
     begin = time.perf_counter()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
     for name, frames, width in (("expr", arguments.expr_frames, 1280), ("va", arguments.va_frames, NARROW)):
-        root = _root(arguments) / name
+        root = arguments.folder / name
         if not root.exists():
             videos = round(frames / LABELLED_SHARE / TRAIN_SHARE / FRAMES_OF_A_VIDEO) + 2
             write_synthetic(root, SynthOptions(videos, FRAMES_OF_A_VIDEO, width=width))
     return {"seconds": round(time.perf_counter() - begin, 1)}
-
-
-def _root(arguments: argparse.Namespace) -> Path:
-    root: Path = arguments.folder
-    root.mkdir(parents=True, exist_ok=True)
-    return root
 
 
 def expr(arguments: argparse.Namespace) -> Figures:
@@ -137,7 +132,7 @@ def _fit(network: nn.Module, inputs: np.ndarray, target: np.ndarray, task: Task)
 
 
 def _place(arguments: argparse.Namespace, name: str, backbone: str) -> DataOptions:
-    root = _root(arguments) / name
+    root = arguments.folder / name
     return DataOptions(root / "store", root / "annotations", backbones=(backbone,))
 
 

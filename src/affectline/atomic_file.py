@@ -23,6 +23,14 @@ def check_place(path: Path) -> None:
         raise OutputError(f"the folder {path.parent} may not be written to; choose another --output")
 
 
+def cannot_write(path: Path, error: Exception) -> OutputError:
+    """Return the error for a file that the system, or a library, does not let be written."""
+    return OutputError(
+        f"cannot write {path}: {getattr(error, 'strerror', None) or error}; choose a folder that exists, that you may "
+        "write to and that has space"
+    )
+
+
 @contextmanager
 def complete_path(path: Path, *failures: type[Exception]) -> Iterator[Path]:
     """Give a path beside `path` to write to; what is there takes `path`'s place when the block ends without error.
@@ -43,10 +51,7 @@ def complete_path(path: Path, *failures: type[Exception]) -> Iterator[Path]:
     except AffectlineError:
         raise
     except refusals as error:
-        raise OutputError(
-            f"cannot write {path}: {getattr(error, 'strerror', None) or error}; choose a folder that exists, that you "
-            "may write to and that has space"
-        ) from error
+        raise cannot_write(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
-from affectline.atomic_file import complete_file
+from affectline.atomic_file import cannot_write, complete_file
 from affectline.errors import OutputError
 from affectline.file_lock import locked
 from affectline.inputs import distinct_stem
@@ -126,16 +126,17 @@ def record_counts(folder: Path, rows: int, tracks: int) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    if recorded_input(folder) is None:
-        return
     folder = folder.resolve()
     path = folder.parent / INDEX_NAME
+    if not path.is_file():
+        return
     with _alone_with(path):
         lines = _read(path)
-        for line in lines:
-            if line["folder"] == folder.name:
-                line.update(rows=str(rows), tracks=str(tracks))
-        _write(path, lines)
+        own = [line for line in lines if line["folder"] == folder.name]
+        for line in own:
+            line.update(rows=str(rows), tracks=str(tracks))
+        if own:
+            _write(path, lines)
 
 
 def recorded_input(folder: Path) -> str | None:
@@ -152,7 +153,7 @@ def _alone_with(path: Path) -> Iterator[None]:
         with locked(path.with_name(LOCK_NAME), _WAIT_FOR_ANOTHER_S, "another command", 0o666):
             yield
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; choose a folder that you may write to") from error
+        raise cannot_write(path, error) from error
 
 
 def _read(path: Path) -> list[dict[str, str]]:

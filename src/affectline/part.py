@@ -15,6 +15,7 @@ from types import TracebackType
 
 import pyarrow as pa
 
+from affectline.atomic_file import cannot_write
 from affectline.errors import OutputError, ResumeError
 
 _SETTINGS_KEY = b"affectline"
@@ -114,10 +115,7 @@ class PartWriter:
         try:
             yield
         except OSError as error:
-            raise OutputError(
-                f"cannot write {self._path}: {error.strerror or error}; choose a folder that you may write to and that "
-                "has space"
-            ) from error
+            raise cannot_write(self._path, error) from error
 
 
 def read_part(path: Path) -> PartContents | None:

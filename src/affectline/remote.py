@@ -75,15 +75,12 @@ def is_url(text: str) -> bool:
 
 def local_path(url: str) -> Path | None:
     """Return the path that a `file://` URL names; None for every other text."""
-    if not is_url(url):
-        return None
-    parts = urlsplit(url)
-    return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
+    return Path(url2pathname(urlsplit(url).path)) if is_url(url) and not is_remote(url) else None
 
 
 def is_remote(text: str) -> bool:
     """Return whether a text is the URL of something that is not on this machine."""
-    return is_url(text) and local_path(text) is None
+    return is_url(text) and urlsplit(text).scheme != "file"
 
 
 def url_name(url: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import io
 import json
 import re
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.container import InputContainer
 from finished_results import HOSTILE_NAME, nobody, one_face, two_faces_with_gaps, write_result
 from result_tables import long_table
 from test_annotate import Noise, write_with_sound
@@ -37,6 +39,10 @@ def element(page: Path, name: str) -> str:
     found = re.search(rf'<script type="[^"]+" id="{name}">(.*?)</script>', page.read_text(), re.DOTALL)
     assert found is not None
     return found[1]
+
+
+def embedded_video(page: Path) -> InputContainer:
+    return av.open(io.BytesIO(base64.b64decode(element(page, "video-data"))))
 
 
 def data_of(page: Path) -> dict:
@@ -69,9 +75,7 @@ class TestVideo:
         if coding.container_options:
             video = with_location(video)
         page = write_report(write_result(tmp_path / "out", one_face()), video=video)
-        preview = tmp_path / "preview.mp4"
-        preview.write_bytes(base64.b64decode(element(page, "video-data")))
-        with av.open(str(preview)) as container:
+        with embedded_video(page) as container:
             stream = container.streams.video[0]
             assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
             times = [float(frame.pts * frame.time_base) for frame in container.decode(stream)]
@@ -90,18 +94,14 @@ class TestVideo:
         with av.open(str(video)) as container:
             assert container.streams.video[0].start_time > 0
         page = write_report(write_result(tmp_path / "out", one_face()), video=video)
-        preview = tmp_path / "preview.mp4"
-        preview.write_bytes(base64.b64decode(element(page, "video-data")))
-        with av.open(str(preview)) as container:
+        with embedded_video(page) as container:
             times = [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
         assert times == pytest.approx([n / 25 for n in range(100)], abs=1e-3)
 
     def test_sound_that_browsers_do_not_play_is_encoded_anew(self, tmp_path: Path) -> None:
         write_with_sound(tmp_path / "clip.mkv", Noise("ac3"))
         page = write_report(write_result(tmp_path / "out", one_face(10)), video=tmp_path / "clip.mkv")
-        preview = tmp_path / "preview.mp4"
-        preview.write_bytes(base64.b64decode(element(page, "video-data")))
-        with av.open(str(preview)) as container:
+        with embedded_video(page) as container:
             assert container.streams.audio[0].codec_context.name == "aac"
 
     def test_what_lies_in_other_streams_does_not_go_into_the_page(self, tmp_path: Path) -> None:
@@ -133,9 +133,7 @@ class TestVideo:
     def test_large_pictures_are_reduced(self, tmp_path: Path) -> None:
         video = clip(tmp_path / "clip.mkv", frames=5, size=(1280, 720))
         page = write_report(write_result(tmp_path / "out", one_face(5)), video=video)
-        preview = tmp_path / "preview.mp4"
-        preview.write_bytes(base64.b64decode(element(page, "video-data")))
-        with av.open(str(preview)) as container:
+        with embedded_video(page) as container:
             assert (container.streams.video[0].width, container.streams.video[0].height) == (640, 360)
         assert data_of(page)["size"] == [1280, 720]  # boxes refer to the source
 
@@ -144,9 +142,7 @@ class TestVideo:
         path = clip(tmp_path / "clip.mp4", coding=replace(LEAN, audio_s=4.0))
         path.write_bytes(path.read_bytes().replace(b"mp4a", b"apac").replace(b"esds", b"none"))
         page = write_report(write_result(tmp_path / "out", one_face()), video=path)
-        preview = tmp_path / "preview.mp4"
-        preview.write_bytes(base64.b64decode(element(page, "video-data")))
-        with av.open(str(preview)) as container:
+        with embedded_video(page) as container:
             assert container.streams.video[0].frames == 100
             assert not container.streams.audio
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -40,6 +41,11 @@ class ServiceProcess:
     def address(self) -> str:
         """Host and port."""
         return self.url.removeprefix("http://")
+
+    def connection(self) -> socket.socket:
+        """Return a plain connection, for what no client would send."""
+        host, port = self.address.split(":")
+        return socket.create_connection((host, int(port)), timeout=PATIENCE_S)
 
     def upload(self, path: Path, name: str | None = None) -> httpx.Response:
         """Send a file."""
@@ -83,3 +89,9 @@ class ServiceProcess:
         if self.process.stdout is not None:
             self.process.stdout.close()
         return self.process.wait(timeout=PATIENCE_S)
+
+
+def upload_head(service: ServiceProcess, length: int) -> bytes:
+    """Return the head of a request that uploads a video, for a plain connection."""
+    kind = f"Content-Type: video/mp4\r\nContent-Length: {length}"
+    return f"POST /v1/analyses HTTP/1.1\r\nHost: {service.address}\r\n{kind}\r\n\r\n".encode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 from pathlib import Path
 
@@ -138,9 +137,8 @@ class TestToken:
         assert (foreign.status_code, foreign.json()["code"]) == (403, "other_origin")
 
     def test_a_login_that_is_broken_off_breaks_nothing(self, locked_service: ServiceProcess) -> None:
-        host, port = locked_service.address.split(":")
-        head = f"POST /login HTTP/1.1\r\nHost: {host}\r\nContent-Length: 50\r\n\r\ntoken=a"
-        with socket.create_connection((host, int(port))) as client:
+        head = f"POST /login HTTP/1.1\r\nHost: {locked_service.address}\r\nContent-Length: 50\r\n\r\ntoken=a"
+        with locked_service.connection() as client:
             client.sendall(head.encode())
             time.sleep(0.1)
         assert locked_service.will_log("POST /login 400")

@@ -8,7 +8,7 @@ import sqlite3
 import sys
 import time
 from asyncio.subprocess import PIPE
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http import HTTPStatus
@@ -48,6 +48,20 @@ def queue(store: JobStore, tmp_path: Path) -> JobQueue:
     return JobQueue(ServiceSettings(tmp_path, queue=2, keep_hours=1.0), store)
 
 
+def work_until(queue: JobQueue, is_reached: Callable[[], bool]) -> None:
+    """Let one worker work."""
+
+    async def work() -> None:
+        worker = asyncio.create_task(queue.run())
+        while not is_reached():
+            assert not worker.done()
+            await asyncio.sleep(0.01)
+        worker.cancel()
+        await asyncio.gather(worker, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(work(), 20))
+
+
 def test_a_job_reads_back_as_it_was(store: JobStore) -> None:
     written = job(
         "a", JobState.DONE, started_s=2.5, finished_s=3.5, attempts=1, outcome=Outcome(frames=3, valence=-0.5)
@@ -85,14 +99,7 @@ def test_recovery_queues_what_was_running_and_forgets_what_was_cancelled(store: 
 def test_a_file_that_takes_the_service_down_is_given_up(store: JobStore, queue: JobQueue) -> None:
     store.add(job("bad", attempts=MOST_ATTEMPTS))
     queue.folder("bad").make()
-
-    async def work() -> None:
-        worker = asyncio.create_task(queue.run())
-        while store.count(JobState.QUEUED) + store.count(JobState.RUNNING):
-            await asyncio.sleep(0.01)
-        worker.cancel()
-
-    asyncio.run(work())
+    work_until(queue, lambda: not store.count(JobState.QUEUED) + store.count(JobState.RUNNING))
     ended = store.get("bad")
     assert ended is not None
     assert ended.state is JobState.FAILED
@@ -103,14 +110,7 @@ def test_a_file_that_takes_the_service_down_is_given_up(store: JobStore, queue: 
 def test_a_job_without_its_upload_fails_with_the_reason(store: JobStore, queue: JobQueue) -> None:
     store.add(job("lost"))
     queue.folder("lost").make()
-
-    async def work() -> None:
-        worker = asyncio.create_task(queue.run())
-        while not store.count(JobState.FAILED):
-            await asyncio.sleep(0.01)
-        worker.cancel()
-
-    asyncio.run(asyncio.wait_for(work(), 20))
+    work_until(queue, lambda: store.count(JobState.FAILED) == 1)
     ended = store.get("lost")
     assert ended is not None
     assert ended.outcome == Outcome(problem="the upload is gone from the folder of the service")
@@ -146,15 +146,7 @@ def test_faults_of_the_machine_cost_no_worker_and_no_job(
     for name in ("a", "b"):
         store.add(job(name))
         queue.folder(name).make()
-
-    async def work() -> None:
-        worker = asyncio.create_task(queue.run())
-        while store.count(JobState.DONE) < 2:
-            assert not worker.done()
-            await asyncio.sleep(0.01)
-        worker.cancel()
-
-    asyncio.run(asyncio.wait_for(work(), 20))
+    work_until(queue, lambda: store.count(JobState.DONE) == 2)
     assert time.monotonic() - begun_s >= 0.05 + 11 * 0.1
     for name in ("a", "b"):
         ended = store.get(name)
@@ -311,16 +303,8 @@ def test_stopping_the_service_is_no_fault_of_the_file(
     monkeypatch.setattr(queue, "_outcome", outcome)
     store.add(job("long"))
     queue.folder("long").make()
-
-    async def begin_and_stop() -> None:
-        worker = asyncio.create_task(queue.run())
-        while not store.count(JobState.RUNNING):
-            await asyncio.sleep(0.01)
-        worker.cancel()
-        await asyncio.gather(worker, return_exceptions=True)
-
     for _ in range(MOST_ATTEMPTS + 2):
-        asyncio.run(begin_and_stop())
+        work_until(queue, lambda: store.count(JobState.RUNNING) == 1)
         waiting = store.get("long")
         assert waiting is not None
         assert (waiting.state, waiting.attempts) == (JobState.QUEUED, 0)

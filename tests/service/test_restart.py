@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from service_process import PATIENCE_S, ServiceProcess
+from service_process import PATIENCE_S, ServiceProcess, upload_head
 
 from affectline import Timeline
 from affectline.block_rows import BLOCK_FRAMES
@@ -93,10 +92,8 @@ def test_sigterm_stops_at_once_and_the_job_goes_on_later(long_clip: Path, tmp_pa
 
 def test_an_upload_that_is_coming_does_not_keep_the_service_from_stopping(tmp_path: Path) -> None:
     running = ServiceProcess(tmp_path / "service", "--no-au")
-    host, port = running.address.split(":")
-    head = f"POST /v1/analyses HTTP/1.1\r\nHost: {host}\r\nContent-Type: video/mp4\r\nContent-Length: 9999\r\n\r\n"
-    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as client:
-        client.sendall(head.encode() + bytes(500))
+    with running.connection() as client:
+        client.sendall(upload_head(running, 9999) + bytes(500))
         for _ in range(PATIENCE_S * 10):
             if list((running.folder / "jobs").glob("*/upload")):
                 break

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import socket
 import struct
 import sys
 import time
@@ -24,7 +23,7 @@ import numpy as np
 import pillow_heif
 import pytest
 from PIL import Image
-from service_process import PATIENCE_S, ServiceProcess
+from service_process import PATIENCE_S, ServiceProcess, upload_head
 from starlette.requests import Request
 
 from affectline.service.problems import ProblemError
@@ -244,12 +243,8 @@ def test_who_hangs_up_while_the_upload_is_looked_at_leaves_nothing(
     before = upload_answers(service)
     known = {entry["id"] for entry in service.client.get("/v1/analyses").json()["analyses"]}
     video = face_clip.read_bytes() + padding.to_bytes(4, "big") + b"free" + bytes(padding - 8)
-    host, port = service.address.split(":")
-    head = (
-        f"POST /v1/analyses HTTP/1.1\r\nHost: {host}\r\nContent-Type: video/mp4\r\nContent-Length: {len(video)}\r\n\r\n"
-    )
-    with socket.create_connection((host, int(port))) as client:
-        client.sendall(head.encode() + video)
+    with service.connection() as client:
+        client.sendall(upload_head(service, len(video)) + video)
         time.sleep(0.02)
     for _ in range(PATIENCE_S * 5):
         after = upload_answers(service)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import av
 
-from affectline.video.decoding import JUMP_BACK_S, MICROSECOND, goes_back, player_start_s
+from affectline.video.decoding import JUMP_BACK_S, MICROSECOND, goes_back, picture_interval_s, player_start_s
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -117,8 +117,7 @@ class Sound:
         time_s = packet.pts * _tick_s(packet) - self._starts_s[-1]
         has_gone_back, self._picture_dts = goes_back(packet, self._picture_dts), packet.dts
         if has_gone_back and time_s < self._picture_s - JUMP_BACK_S:
-            rate = self._video.guessed_rate or self._video.average_rate
-            behind_s = self._picture_s + (1 / Fraction(rate) if rate else Fraction(1, 25))
+            behind_s = self._picture_s + picture_interval_s(self._video)
             self._starts_s.append(self._starts_s[-1] + time_s - behind_s)
             time_s = behind_s
         self._picture_s = max(self._picture_s, time_s)

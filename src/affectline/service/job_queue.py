@@ -259,7 +259,7 @@ class JobQueue:
             raise
         except Exception:
             logger.exception("analysis %s could not be worked on; it waits for another attempt", job.id)
-            await self._until_written(partial(self._let_go, untried))
+            await _until_written(partial(self._let_go, untried))
             return False
         return True
 
@@ -268,18 +268,6 @@ class JobQueue:
         present = self.store.get(job.id)
         if present is not None and present.state is JobState.RUNNING:
             self.store.update(job)
-
-    async def _until_written(self, change: Callable[[], None]) -> None:
-        """Change the list, on a full disk as soon as there is room; a job would be `running` for ever else."""
-        pauses = _Pauses()
-        while True:
-            try:
-                change()
-            except sqlite3.Error:
-                logger.exception("the list of analyses cannot be written; a worker tries again")
-                await pauses.take()
-            else:
-                return
 
     async def _work(self, job: Job) -> None:
         folder = self.folder(job.id)
@@ -295,9 +283,9 @@ class JobQueue:
             del self._running[job.id]
             running.has_ended.set()
         if running.is_cancelled:
-            await self._until_written(partial(self.remove, job.id))
+            await _until_written(partial(self.remove, job.id))
         else:
-            await self._until_written(partial(self._end, job, outcome))
+            await _until_written(partial(self._end, job, outcome))
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         state = JobState.DONE if outcome.problem is None else JobState.FAILED
@@ -336,6 +324,19 @@ class JobQueue:
         return Outcome(
             problem="the analysis ended unexpectedly: the file may be damaged, or need more memory than is allowed here"
         )
+
+
+async def _until_written(change: Callable[[], None]) -> None:
+    """Change the list, on a full disk as soon as there is room; a job would be `running` for ever else."""
+    pauses = _Pauses()
+    while True:
+        try:
+            change()
+        except sqlite3.Error:
+            logger.exception("the list of analyses cannot be written; a worker tries again")
+            await pauses.take()
+        else:
+            return
 
 
 async def follow(child: Child, progress: Progress) -> Outcome | None:

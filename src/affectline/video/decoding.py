@@ -218,6 +218,12 @@ def goes_back(packet: Packet[Any], last_dts: int | None) -> bool:
     return last_dts is not None and packet.dts is not None and packet.dts < last_dts
 
 
+def picture_interval_s(stream: VideoStream) -> Fraction:
+    """Return how long a picture usually lasts, in seconds."""
+    rate = stream.guessed_rate or stream.average_rate
+    return 1 / Fraction(rate) if rate else Fraction(1, 25)
+
+
 JUMP_BACK_S: Final = Fraction(1, 2)
 """Pictures of one recording are never out of order by so much."""
 
@@ -238,8 +244,7 @@ class Clock:
     def __init__(self, container: InputContainer, stream: VideoStream, pictures: Pictures | None = None) -> None:
         self._tick_s = stream.time_base or MICROSECOND
         self._start_s = player_start_s(container, stream)
-        rate = stream.guessed_rate or stream.average_rate
-        self._interval_s = 1 / Fraction(rate) if rate else Fraction(1, 25)
+        self._interval_s = picture_interval_s(stream)
         self._last_s: Fraction | None = None
         self._joined_at_s = Fraction(0)
         self._pictures = pictures

@@ -174,9 +174,11 @@ def _read(folder: Path) -> _Content:
     shown = len(split_tracks(table, make_grid(table, 1), MAX_TRACKS)[0])
     grid = make_grid(table, min(MAX_CELLS, CELLS_OF_ALL_TRACKS // max(1, shown)))
     tracks, left_out = split_tracks(table, grid, MAX_TRACKS)
-    drawn, _ = split_tracks(with_strides_seen(table, provenance.stride_s), grid, MAX_TRACKS)
-    for same in (tracks, drawn):
-        same.sort(key=lambda track: -len(track.rows))
+    tracks.sort(key=lambda track: -len(track.rows))
+    drawn = tracks
+    if provenance.stride_s is not None:
+        drawn = split_tracks(with_strides_seen(table, provenance.stride_s), grid, MAX_TRACKS)[0]
+        drawn.sort(key=lambda track: -len(track.rows))
     return _Content(table, provenance, grid, tracks, drawn, left_out, expressions_in(table), action_units_in(table))
 
 
